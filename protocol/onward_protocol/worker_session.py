@@ -1,0 +1,264 @@
+"""The worker's end of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from onward_protocol.codec import Buffer, decode_engine_frame, decode_engine_message
+from onward_protocol.connection import Connection
+from onward_protocol.errors import CloseCode, LocalMisuse, ProtocolError
+from onward_protocol.holdings import Holdings
+from onward_protocol.lease import Lease
+from onward_protocol.limits import Limits, Times
+from onward_protocol.messages import (
+    Ack,
+    Assign,
+    Beat,
+    BeatAck,
+    Bye,
+    Cancel,
+    Checkpoint,
+    Drain,
+    EngineFrame,
+    Fence,
+    GoAway,
+    Hello,
+    Log,
+    Part,
+    Refuse,
+    Return,
+    Stream,
+    Wake,
+    Welcome,
+    WireLimits,
+    WorkerFrame,
+)
+from onward_protocol.outbox import BARRIER, EXPRESS
+from onward_protocol.states import Phase
+
+FromEngine = Welcome | Refuse | Assign | Ack | Wake | Cancel | Fence | GoAway
+"""What `WorkerSession.receive` hands to its owner."""
+
+_DIGEST_BEATS_MAX = 3
+"""Beats without a digest, while large frames are under way, before one is put into the queue behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a worker reports about itself with each beat."""
+
+    free_slots: int
+    lag_ms: int = 0
+    memory_bytes: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+class WorkerSession(Connection[EngineFrame, WorkerFrame]):
+    """The worker's end of one connection. Creating it queues the Hello.
+
+    `holdings` is the worker's own list of runs and `vitals` its state: both are read when a beat is made, so `holdings`
+    has to show what the worker has really done with every frame that `receive` returned, and with every frame that it
+    sent. `lease` outlives the session; all sessions of a worker share it.
+    """
+
+    def __init__(
+        self,
+        hello: Hello,
+        *,
+        holdings: Holdings,
+        vitals: Callable[[], Vitals],
+        lease: Lease,
+        now_ms: int,
+        times: Times | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(times=times or Times(), limits=limits or Limits(), now_ms=now_ms)
+        self.session_id = ""
+        self.generation = -1
+        self.accepted = 0
+        self.seen = 0
+        self._hello = hello
+        self._holdings = holdings
+        self._vitals = vitals
+        self._lease = lease
+        self._hello_at_ms = now_ms
+        self._beats: dict[int, int] = {}
+        self._beat_n = 0
+        self._beat_at_ms = now_ms
+        self._digest_at_ms: int | None = None
+        self._is_list_wanted = False
+        self._is_retired = False
+        self._is_guard = hello.role == "guard"
+        self._queue(hello, BARRIER)
+
+    def receive(self, message: Buffer, now_ms: int) -> list[FromEngine]:
+        """Read one message and return the frames for the owner, in order. Raises `ProtocolError`."""
+        is_over = self.phase is Phase.CLOSED
+        self._last_received_ms = now_ms
+        frames: list[FromEngine] = []
+        for frame in self._read(message, decode_engine_message, decode_engine_frame):
+            self._use(frame, frames, now_ms)
+        self.seen += 1
+        return [] if is_over else frames
+
+    def send(self, frame: Checkpoint | Return | Stream | Log | Drain | Bye) -> None:
+        """Queue a frame. Raises `LocalMisuse` in a phase in which it must not be sent; Bye is the last one."""
+        if self._is_retired:
+            raise LocalMisuse(f"{type(frame).__name__} belongs on the newest connection")
+        self._queue(frame, _lane_up(frame))
+        if isinstance(frame, Bye):
+            self.close_code = CloseCode.NORMAL
+
+    def messages_to_send(self) -> list[bytes]:
+        """Return the messages to write now, oldest first.
+
+        While `wants_write` is true there is more: call it again when the socket has taken these.
+        """
+        return [message.data for message in self._outbox.take()]
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """The moment of the next `tick`; None: nothing to wait for."""
+        moments = (self._dead_at_ms(), self._beat_at_ms if self._is_beating else None)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def tick(self, now_ms: int) -> None:
+        """Beat if it is time to. Raises `ProtocolError` with code `silent` if the engine is gone."""
+        self._check_alive(now_ms)
+        if self._is_beating and now_ms >= self._beat_at_ms:
+            self._beat(now_ms)
+
+    def beat_soon(self) -> None:
+        """Beat at the next `tick`, because a slot became free: nothing is assigned that no beat has granted."""
+        self._beat_at_ms = min(self._beat_at_ms, self._last_received_ms)
+
+    def may_start(self, now_ms: int) -> bool:
+        """Tell whether a step may start now; see `Lease`."""
+        return self._lease.may_start(now_ms)
+
+    def lost(self, now_ms: int) -> None:
+        """Note that the socket is gone. May be repeated."""
+        self._lease.lost(self.generation, now_ms)
+        self.phase = Phase.CLOSED
+
+    def retire(self) -> None:
+        """Send nothing here any more: the Hello of the next connection is on its way. Reading goes on until the end."""
+        self._is_retired = True
+
+    @property
+    def _is_beating(self) -> bool:
+        return self._is_live and not self._is_retired
+
+    def _dead_at_ms(self) -> int | None:
+        is_waiting = self.phase is Phase.GREETED or self._is_beating
+        return self._last_received_ms + self.times.dead_ms if is_waiting else None
+
+    def _use(self, frame: EngineFrame, frames: list[FromEngine], now_ms: int) -> None:
+        assert not isinstance(frame, Part), "parts were put together"
+        if isinstance(frame, BeatAck):
+            self._renew(frame)
+            return
+        if isinstance(frame, Welcome):
+            self._open(frame, now_ms)
+        elif isinstance(frame, Assign) or (isinstance(frame, Wake) and frame.slot):
+            self.accepted += 1
+        elif isinstance(frame, Refuse):
+            self.close_code = CloseCode.NORMAL
+        frames.append(frame)
+
+    def _open(self, welcome: Welcome, now_ms: int) -> None:
+        oldest, newest = self._hello.versions
+        if not oldest <= welcome.version <= newest:
+            raise ProtocolError("version", f"the engine chose {welcome.version}, offered were {oldest} to {newest}")
+        self.session_id = welcome.session
+        self.generation = welcome.generation
+        self.times = _times_of(welcome, self.times)
+        self._outbox.limits = _narrowed(self._limits, welcome.limits)
+        self._lease.opened(welcome.generation, self._hello_at_ms, self.times)
+        self._beat_at_ms = now_ms
+
+    def _renew(self, ack: BeatAck) -> None:
+        if ack.n > self._beat_n:
+            raise ProtocolError("out_of_turn", f"beat {ack.n} was answered, {self._beat_n} is the last one sent")
+        sent_at_ms = self._beats.pop(ack.n, None)
+        if sent_at_ms is not None:
+            self._lease.renewed(self.generation, sent_at_ms)
+            self._beats = {n: at_ms for n, at_ms in self._beats.items() if n > ack.n}
+        if ack.want_held:
+            self._is_list_wanted = True
+            self.beat_soon()
+
+    def _beat(self, now_ms: int) -> None:
+        """Send a beat with a digest if one is due and can be true, else one that overtakes everything."""
+        self._beat_at_ms = now_ms + self.times.beat_ms
+        if self._is_digest_due(now_ms):
+            self._digest_at_ms = now_ms
+            self._queue(self._next_beat(now_ms, is_compared=True), BARRIER)
+            if not self._outbox.is_delayed:
+                return
+        self._queue(self._next_beat(now_ms, is_compared=False), EXPRESS)
+
+    def _is_digest_due(self, now_ms: int) -> bool:
+        """Behind large frames a digest is late, in front of them it is wrong: the next beat may do better."""
+        if self._is_guard:
+            return False
+        if self._is_list_wanted or self._digest_at_ms is None:
+            return True
+        beats = _DIGEST_BEATS_MAX if self._outbox.is_delayed else 1
+        return now_ms - self._digest_at_ms >= beats * self.times.beat_ms
+
+    def _next_beat(self, now_ms: int, *, is_compared: bool) -> Beat:
+        vitals = self._vitals()
+        free_slots = vitals.free_slots if self.phase is Phase.OPEN else 0
+        held = tuple(self._holdings) if is_compared and self._is_list_wanted else None
+        self._is_list_wanted = self._is_list_wanted and held is None
+        self._beat_n += 1
+        self._beats[self._beat_n] = now_ms
+        return Beat(
+            n=self._beat_n,
+            seen=self.seen,
+            granted=self.accepted + max(0, free_slots),
+            count=len(self._holdings) if is_compared else 0,
+            digest=self._holdings.digest() if is_compared else None,
+            lag_ms=vitals.lag_ms,
+            memory_bytes=vitals.memory_bytes,
+            counters=dict(vitals.counters),
+            held=held,
+        )
+
+
+def _narrowed(ours: Limits, theirs: WireLimits) -> Limits:
+    """Return limits for sending to a peer that may read less than we would write."""
+    if theirs.message_bytes < 2 * ours.part_bytes:
+        raise ProtocolError("malformed", f"messages of {theirs.message_bytes} bytes are too small to work with")
+    return replace(
+        ours,
+        send_bytes_max=min(ours.send_bytes_max, theirs.message_bytes // 2),
+        part_threshold_bytes=min(ours.part_threshold_bytes, theirs.part_bytes, theirs.message_bytes // 2),
+    )
+
+
+def _times_of(welcome: Welcome, times: Times) -> Times:
+    return replace(
+        times,
+        beat_ms=max(1, welcome.beat_ms),
+        dead_ms=max(1, welcome.dead_ms),
+        lease_ms=welcome.lease_ms,
+        grace_ms=welcome.grace_ms,
+    )
+
+
+def _lane_up(frame: Checkpoint | Return | Stream | Log | Drain | Bye) -> str:
+    """Frames of a run keep their order; token streams and log lines have lanes of their own, out of its way."""
+    match frame:
+        case Checkpoint() | Return():
+            return frame.run
+        case Stream():
+            return f"(stream) {frame.run}"
+        case Log():
+            return f"(log) {frame.run}"
+        case Drain():
+            return "(drain)"
+        case Bye():
+            return BARRIER
