@@ -1,0 +1,45 @@
+"""The functions that are registered, in memory: what exists, and what an event name may start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from onward_protocol.messages import AppManifest
+
+from .rules.triggers import Catalog
+from .store.port import Store
+
+
+class Catalogue:
+    """A copy of what the store knows. The store decides; this one saves asking it for every event."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._apps: dict[str, AppManifest] = {}
+        self._index = Catalog()
+
+    async def load(self) -> None:
+        """Read what was registered before this start."""
+        self._apps = {app.name: app for app in await self._store.functions()}
+        self._index = Catalog(self._apps.values())
+
+    def put(self, app: AppManifest) -> None:
+        """Note a manifest that is now durable."""
+        self._apps[app.name] = app
+        self._index = Catalog(self._apps.values())
+
+    def has(self, app: AppManifest) -> bool:
+        """Tell whether exactly this manifest is the newest of its app."""
+        return self._apps.get(app.name) == app
+
+    @property
+    def apps(self) -> list[AppManifest]:
+        """Return all manifests, by name."""
+        return [self._apps[name] for name in sorted(self._apps)]
+
+    def __contains__(self, function: str) -> bool:
+        return function in self._index.functions
+
+    def started_by(self, names: Iterable[str]) -> set[str]:
+        """Return the functions that events of these names may start."""
+        return {function.id for name in names for function in self._index.starts(name)}

@@ -1,0 +1,80 @@
+"""Time and chance, injected: whoever starts an engine decides what it sees as the time and where its ids come from."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from onward_protocol.ids import RANDOM_BYTES, Prefix, uuid7_id
+
+RandomBytes = Callable[[int], bytes]
+
+
+class Clock(Protocol):
+    """Both readings are integer milliseconds. Waiting itself is the event loop's, which has to agree with
+    `monotonic_ms`.
+    """
+
+    def monotonic_ms(self) -> int:
+        """Return a time that never jumps: for leases, silences and patience."""
+        ...
+
+    def wall_ms(self) -> int:
+        """Return the time of day since the epoch: for timers and what people read."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def monotonic_ms(self) -> int:
+        """Return the machine's monotonic time."""
+        return time.monotonic_ns() // 1_000_000
+
+    def wall_ms(self) -> int:
+        """Return the machine's time of day."""
+        return time.time_ns() // 1_000_000
+
+
+class LoopClock:
+    """The running event loop's own time: under a loop with virtual time the engine lives in that time."""
+
+    def __init__(self, start_wall_ms: int) -> None:
+        """`start_wall_ms` is the time of day at this moment; both readings then move with the running loop."""
+        self._start_wall_ms = start_wall_ms
+        self._start_ms = self.monotonic_ms()
+
+    def monotonic_ms(self) -> int:
+        """Return the loop's time."""
+        # The small addition undoes the error of binary fractions: a timer set for 1,250 ms must not fire at 1,249.
+        return int(asyncio.get_running_loop().time() * 1000 + 1e-4)
+
+    def wall_ms(self) -> int:
+        """Return the time of day of this loop."""
+        return self._start_wall_ms + self.monotonic_ms() - self._start_ms
+
+
+class Ids:
+    """All ids and secrets that an engine makes."""
+
+    def __init__(self, clock: Clock, random_bytes: RandomBytes = os.urandom) -> None:
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._boot = random_bytes(8).hex()
+        self._claims = itertools.count(1)
+
+    def new(self, prefix: Prefix) -> str:
+        """Return a new id that sorts by time."""
+        return uuid7_id(prefix, self._clock.wall_ms(), self._random_bytes(RANDOM_BYTES))
+
+    def claim(self) -> str:
+        """Return an id for one claim; unique over all engines, and cheap."""
+        return f"{self._boot}.{next(self._claims)}"
+
+    def secret(self) -> str:
+        """Return 256 bits that nobody can guess, in hex."""
+        return self._random_bytes(32).hex()

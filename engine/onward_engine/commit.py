@@ -1,0 +1,208 @@
+"""Group commit: everything that waits goes to the store in one transaction; only then does anybody hear of it.
+
+    submit -> queue -> one `store.apply` at a time -> outcomes, in the order of submission -> notices
+
+Outcomes and notices of one transaction are handed out without a break, so that all frames that they cause for one
+worker leave in one message. What must not be lost waits here through a full disk; what a client can send again is
+refused at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from .service import Service
+from .settings import Settings
+from .store.port import (
+    Boot,
+    CancelRun,
+    Committed,
+    Ingest,
+    Notices,
+    Op,
+    Register,
+    Rejected,
+    Resume,
+    StartRun,
+    Store,
+    StoreFull,
+)
+
+T = TypeVar("T")
+
+STORE_FULL = "store_full"
+BUSY = "busy"
+STOPPING = "stopping"
+
+# Whoever sent one of these waits for an answer and can try again. All others carry work that exists nowhere else.
+_REPEATABLE = (Ingest, StartRun, CancelRun, Register, Resume, Boot)
+
+_NO_SPACE = Rejected(STORE_FULL, "the engine's disk is full; nothing was stored: free some space and send it again")
+_STOPPED = Rejected(STOPPING, "the engine has stopped; send it again with the same id to the next one")
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.commit")
+
+
+class Refused(Exception):
+    """An operation that was not stored. `code` is stable, the message is for the one who asked."""
+
+    def __init__(self, rejected: Rejected) -> None:
+        super().__init__(rejected.message)
+        self.code = rejected.code
+        self.message = rejected.message
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    op: Op[Any]
+    done: Callable[[Any], None]
+    size: int
+
+
+class Committer(Service):
+    """The only caller of `Store.apply`."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._bounds = settings.bounds
+        self._retry_ms = settings.retry_ms
+        self._queue: deque[_Item] = deque()
+        self._queued_bytes = 0
+        self._in_flight = 0
+        self._refusal: Rejected | None = None  # why nothing that can be sent again is taken now
+        self._work: asyncio.Future[None] | None = None
+        self._room: list[Callable[[], None]] = []
+        self._idle: list[asyncio.Future[None]] = []
+        self._listeners: list[Callable[[Notices], None]] = []
+
+    def listen(self, listener: Callable[[Notices], None]) -> None:
+        """Tell `listener` of every commit, after its outcomes, in the order in which listeners were added."""
+        self._listeners.append(listener)
+
+    @property
+    def queued(self) -> int:
+        """Return how many operations wait."""
+        return len(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether more waits than is good: external work has to be refused, sockets are not to be read."""
+        return len(self._queue) >= self._bounds.commit_ops_max or self._queued_bytes >= self._bounds.commit_bytes_max
+
+    def submit(self, op: Op[T], done: Callable[[T | Rejected], None], size: int = 0) -> None:
+        """Queue one operation; `done` gets its outcome once it is durable. `size` is its payload in bytes. Never
+        blocks, never raises: who reads from sockets looks at `is_full` afterwards and reads on `when_room`.
+        """
+        if self._refusal is not None and isinstance(op, _REPEATABLE):
+            done(self._refusal)
+            return
+        self._queue.append(_Item(op, done, size))
+        self._queued_bytes += size
+        if self._work is not None and not self._work.done():
+            self._work.set_result(None)
+
+    async def commit(self, op: Op[T], size: int = 0) -> T:
+        """Queue one operation and wait until it is durable. Raises `Refused`. A cancelled caller does not undo it."""
+        if self.is_full and isinstance(op, _REPEATABLE):
+            raise Refused(Rejected(BUSY, "the engine has more work waiting than it can store; try again in a moment"))
+        future: asyncio.Future[T | Rejected] = asyncio.get_running_loop().create_future()
+        self.submit(op, lambda outcome: None if future.done() else future.set_result(outcome), size)
+        outcome = await future
+        if isinstance(outcome, Rejected):
+            raise Refused(outcome)
+        return outcome
+
+    def when_room(self, callback: Callable[[], None]) -> None:
+        """Call back once, when the queue is no longer full."""
+        self._room.append(callback)
+
+    async def drained(self) -> None:
+        """Return when nothing is queued or being written."""
+        while self._queue or self._in_flight:
+            idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            await idle
+
+    async def _run(self) -> None:
+        batch: list[_Item] = []
+        try:
+            while True:
+                await self._wait_for_work()
+                batch = self._take()
+                self._in_flight = len(batch)
+                await self._store_batch(batch)
+                self._in_flight = 0
+                self._tell_waiters()
+        finally:
+            # Whether the last batch is durable is not known, so nobody is told that it is.
+            self._refuse(_STOPPED, [*(batch if self._in_flight else ()), *self._queue])
+
+    async def _store_batch(self, batch: list[_Item]) -> None:
+        try:
+            committed = await self._store.apply([item.op for item in batch])
+        except StoreFull as error:
+            await self._wait_for_space(batch, error)
+        else:
+            self._hand_out(batch, committed)
+
+    async def _wait_for_work(self) -> None:
+        if not self._queue:
+            self._work = asyncio.get_running_loop().create_future()
+            await self._work
+            self._work = None
+
+    def _take(self) -> list[_Item]:
+        batch: list[_Item] = []
+        size = 0
+        while self._queue and len(batch) < self._bounds.batch_ops_max and size < self._bounds.batch_bytes_max:
+            item = self._queue.popleft()
+            size += item.size
+            batch.append(item)
+        self._queued_bytes -= size
+        return batch
+
+    def _hand_out(self, batch: list[_Item], committed: Committed) -> None:
+        for item, outcome in zip(batch, committed.outcomes, strict=True):
+            item.done(outcome)
+        for listener in self._listeners:
+            listener(committed.notices)
+
+    async def _wait_for_space(self, batch: list[_Item], error: StoreFull) -> None:
+        _log.error("store full", reason=str(error), retry_ms=self._retry_ms)
+        items = [*batch, *self._queue]
+        batch.clear()
+        self._refuse(_NO_SPACE, items)
+        await asyncio.sleep(self._retry_ms / 1000)
+        self._refusal = None
+
+    def _refuse(self, refusal: Rejected, items: list[_Item]) -> None:
+        self._refusal = refusal
+        # The queue is whole again before anybody hears of it: an answer may cause the next operation.
+        self._queue = deque(item for item in items if not isinstance(item.op, _REPEATABLE))
+        self._queued_bytes = sum(item.size for item in self._queue)
+        for item in items:
+            if isinstance(item.op, _REPEATABLE):
+                item.done(refusal)
+
+    def _tell_waiters(self) -> None:
+        if self._room and not self.is_full:
+            waiting, self._room = self._room, []
+            for callback in waiting:
+                callback()
+        if self._idle and not self._queue:
+            waiting_idle, self._idle = self._idle, []
+            for idle in waiting_idle:
+                if not idle.done():
+                    idle.set_result(None)
+
+
+def ignore(outcome: object) -> None:
+    """For operations whose outcome changes nothing for the one who submitted them; a refusal is still worth a line."""
+    if isinstance(outcome, Rejected):
+        _log.error("operation rejected", code=outcome.code, reason=outcome.message)

@@ -1,0 +1,85 @@
+"""The workers that may be given work, found by who they are, by what they can run, and by what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .connection import Connection
+from .store.port import Notices
+
+
+class Connections:
+    """The newest connection of every worker."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Connection] = {}
+        self._serving: dict[str, dict[Connection, None]] = {}
+        self._wanting: dict[Connection, None] = {}
+        self._unflushed: dict[Connection, None] = {}
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._newest.values()))
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def add(self, connection: Connection) -> None:
+        """Make it the newest connection of its worker."""
+        connection.is_newest = True
+        connection.unflushed = self._unflushed
+        self._newest[connection.instance] = connection
+        for function in connection.functions:
+            self._serving.setdefault(function, {})[connection] = None
+
+    def remove(self, connection: Connection) -> None:
+        """Give it no more work. May be repeated."""
+        connection.is_newest = False
+        if self._newest.get(connection.instance) is connection:
+            del self._newest[connection.instance]
+        for function in connection.functions:
+            serving = self._serving.get(function)
+            if serving is not None:
+                serving.pop(connection, None)
+                if not serving:
+                    del self._serving[function]
+        self._wanting.pop(connection, None)
+
+    def newest(self, instance: str) -> Connection | None:
+        """Return the connection of this worker."""
+        return self._newest.get(instance)
+
+    def of(self, instance: str, generation: int) -> Connection | None:
+        """Return the connection of this worker if it is still of this generation."""
+        connection = self._newest.get(instance)
+        return connection if connection is not None and connection.generation == generation else None
+
+    def freest(self, functions: set[str]) -> Connection | None:
+        """Return who has the most free slots of those that have any of these functions; None if nobody has one."""
+        best: Connection | None = None
+        best_free = 0
+        for function in functions:
+            for connection in self._serving.get(function, ()):
+                free = connection.free
+                if free > best_free or (best is not None and free == best_free and _is_earlier(connection, best)):
+                    best, best_free = connection, free
+        return best
+
+    def wants(self, connection: Connection) -> None:
+        """Note that runs parked there are ready."""
+        self._wanting[connection] = None
+
+    def wanting(self) -> list[Connection]:
+        """Return the connections with ready runs, longest noted first."""
+        self._wanting = {connection: None for connection in self._wanting if connection.ready}
+        return list(self._wanting)
+
+    def flush(self, _: Notices | None = None) -> None:
+        """Write everything that was sent since the last time: after a commit, each worker gets one message."""
+        while self._unflushed:
+            connection, _none = self._unflushed.popitem()
+            connection.flush()
+
+
+def _is_earlier(one: Connection, other: Connection) -> bool:
+    # Sets of functions iterate in any order; a tie must not be decided by it.
+    return one.instance < other.instance

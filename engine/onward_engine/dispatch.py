@@ -1,0 +1,189 @@
+"""Queued runs meet free slots.
+
+A connection's credit is the only thing that is ever spent here: a claim reserves some, its outcome gives back what it
+did not take. Nothing polls: commits say which functions may have queued runs, beats say who has credit, and each of
+them looks at the other's side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+
+import structlog
+from onward_protocol.codec import decode_engine_entries
+from onward_protocol.messages import Assign, EngineEntry, Segment, Wake
+
+from .clock import Clock, Ids
+from .commit import Committer, ignore
+from .connection import Connection
+from .connections import Connections
+from .model import Assignment, Status
+from .settings import Settings
+from .store.port import Admit, Claim, Fenced, GiveBack, Notices, Rejected, Woken
+
+# A burst is spread over the workers in claims of this size; while it lasts, each claim is twice as large.
+CLAIM_FIRST = 8
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.dispatch")
+
+
+class Dispatch:
+    """Who gets what, decided in the loop's thread; made durable by claims; spoken only after their commit."""
+
+    def __init__(
+        self, committer: Committer, connections: Connections, clock: Clock, ids: Ids, settings: Settings
+    ) -> None:
+        self._committer = committer
+        self._connections = connections
+        self._clock = clock
+        self._ids = ids
+        self._claim_max = settings.bounds.claim_max
+        self._waiting: set[str] = set()  # functions that may have a run that can be claimed
+        self._claim_size = CLAIM_FIRST
+        self._is_scheduled = False
+        committer.listen(self._committed)
+
+    def expect(self, functions: Iterable[str]) -> None:
+        """These functions may have runs in a moment. Call it before the operation is submitted that queues them: the
+        claim then goes into the same transaction, behind it.
+        """
+        self._waiting.update(functions)
+        self.look()
+
+    def look(self) -> None:
+        """Credit or work has changed: look at both once, after everything else that is ready in this tick."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_scheduled = False
+        for connection in self._connections.wanting():
+            self._admit_ready(connection)
+        while self._waiting:
+            freest = self._connections.freest(self._waiting)
+            if freest is None:
+                return
+            self._claim(freest, self._waiting & freest.functions)
+
+    # -- new assignments -----------------------------------------------------------------------------------------------
+
+    def _claim(self, connection: Connection, functions: set[str]) -> None:
+        """One claim at a time for each function: a second one would mostly find what the first has taken."""
+        self._waiting -= functions
+        limit = min(connection.free, self._claim_size, self._claim_max)
+        connection.reserved += limit
+        op = Claim(
+            now_ms=self._clock.wall_ms(),
+            claim=self._ids.claim(),
+            instance=connection.instance,
+            generation=connection.generation,
+            functions=tuple(sorted(functions)),
+            limit=limit,
+        )
+        self._committer.submit(op, partial(self._claimed, connection, functions, limit))
+
+    def _claimed(
+        self,
+        connection: Connection,
+        functions: set[str],
+        limit: int,
+        outcome: tuple[Assignment, ...] | Rejected,
+    ) -> None:
+        connection.reserved -= limit
+        if isinstance(outcome, Rejected):
+            _log.error("claim rejected", code=outcome.code, reason=outcome.message)
+            return
+        for assignment in outcome:
+            self._assign(connection, assignment)
+        self._note_size(functions, is_full=len(outcome) == limit)
+
+    def _note_size(self, functions: set[str], *, is_full: bool) -> None:
+        self._claim_size = min(self._claim_size * 2, self._claim_max) if is_full else CLAIM_FIRST
+        if is_full:
+            self._waiting |= functions
+        if self._waiting:
+            self.look()
+
+    def _assign(self, connection: Connection, assignment: Assignment) -> None:
+        if connection.is_assignable:
+            connection.send(_assign_frame(assignment))
+            return
+        self._give_back(assignment.run.id, assignment.run.epoch)
+
+    def _give_back(self, run: str, epoch: int) -> None:
+        """Queue again what was never sent: nobody can have begun it, so it is no loss and needs no grace."""
+        op = GiveBack(now_ms=self._clock.wall_ms(), run=run, epoch=epoch, reason="unsent")
+        self._committer.submit(op, ignore)
+
+    # -- runs that go on where they are parked -------------------------------------------------------------------------
+
+    def _admit_ready(self, connection: Connection) -> None:
+        while connection.ready and connection.free > 0:
+            run, epoch = connection.ready.popitem(last=False)
+            connection.reserved += 1
+            op = Admit(
+                now_ms=self._clock.wall_ms(),
+                run=run,
+                epoch=epoch,
+                instance=connection.instance,
+                generation=connection.generation,
+            )
+            self._committer.submit(op, partial(self._admitted, connection, run, epoch))
+
+    def _admitted(
+        self, connection: Connection, run: str, epoch: int, outcome: tuple[EngineEntry, ...] | Rejected | None
+    ) -> None:
+        connection.reserved -= 1
+        if not isinstance(outcome, tuple):
+            self.look()
+        elif connection.is_assignable:
+            connection.send(Wake(run, epoch, outcome, slot=True))
+        elif connection.is_newest:  # it drains now
+            self._give_back(run, epoch)
+        # If its socket has closed meanwhile, the orphaning comes behind this in the queue and covers the run.
+
+    # -- what commits say ----------------------------------------------------------------------------------------------
+
+    def _committed(self, notices: Notices) -> None:
+        for woken in notices.woken:
+            self._wake(woken)
+        for fenced in notices.fenced:
+            self._fence(fenced)
+        if notices.queued:
+            self.expect(notices.queued)
+
+    def _wake(self, woken: Woken) -> None:
+        connection = self._connections.of(woken.holder, woken.generation)
+        if connection is None:
+            return
+        if woken.status is Status.READY:
+            connection.ready[woken.run] = woken.epoch
+            self._connections.wants(connection)
+            self.look()
+        else:
+            connection.send(Wake(woken.run, woken.epoch, woken.entries))
+
+    def _fence(self, fenced: Fenced) -> None:
+        connection = self._connections.of(fenced.holder, fenced.generation)
+        if connection is not None:
+            connection.fence(fenced.run, fenced.epoch, fenced.reason)
+
+
+def _assign_frame(assignment: Assignment) -> Assign:
+    run = assignment.run
+    return Assign(
+        run=run.id,
+        epoch=run.epoch,
+        function=run.function,
+        attempt=run.attempt,
+        ord=run.ord,
+        events=assignment.events,
+        input=run.input,
+        segments=tuple(Segment(epoch, seq, entries) for epoch, seq, entries in assignment.segments),
+        entries=tuple(entry for data in assignment.entries for entry in decode_engine_entries(data)),
+        cause=run.cause,
+        started_at_ms=run.started_at_ms,
+    )

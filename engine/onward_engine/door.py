@@ -1,0 +1,71 @@
+"""The first thing that every request meets: who it is, and where it goes. Nothing behind it asks again."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from .api import Api
+from .auth import Access, Denial
+from .body import Gone
+from .gateway import Gateway
+from .problem import Problem
+
+CONNECT = "/connect"
+EVENTS = "/e"
+
+
+class Door:
+    """The ASGI application of an engine."""
+
+    def __init__(self, access: Access, api: Api, gateway: Gateway) -> None:
+        self._access = access
+        self._api = api
+        self._gateway = gateway
+        self._application = api.application()
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """Return everything that can be asked for over HTTP."""
+        return list(self._application.routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one socket."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        denial = self._access.denial(scope["path"], scope["headers"], is_socket=False)
+        if denial is not None:
+            await _problem(denial).response()(scope, receive, send)
+        elif scope["path"] == EVENTS and scope["method"] == "POST":
+            await self._events(scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Past the router: half of the time of a small request would go into it.
+        try:
+            response = await self._api.events(Request(scope, receive))
+        except Problem as problem:
+            response = problem.response()
+        except Gone:
+            return
+        await response(scope, receive, send)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        denial = self._access.denial(scope["path"], scope["headers"], is_socket=True)
+        if denial is None and scope["path"] != CONNECT:
+            denial = Denial(404, "not_found", f"Workers connect to {CONNECT}.")
+        if denial is not None:
+            await WebSocket(scope, receive, send).send_denial_response(_problem(denial).response())
+            return
+        await self._gateway.serve(scope, receive, send)
+
+
+def _problem(denial: Denial) -> Problem:
+    return Problem(denial.status, denial.code, denial.message)

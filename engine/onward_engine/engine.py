@@ -1,0 +1,290 @@
+"""The engine: all parts wired together, started and stopped in order.
+
+    async with Engine(Settings(dev=True, port=0)) as engine:     # in a test, or inside another program
+        print(engine.url)
+
+    serve(Settings())                                            # as a process, until SIGTERM
+
+A part that fails ends the engine. `stop` loses nothing: what was answered is durable, and what was not answered is sent
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self, cast
+
+import structlog
+
+from .api import Api
+from .auth import Access, is_loopback, read_or_make_token
+from .catalogue import Catalogue
+from .clock import Clock, Ids, RandomBytes, SystemClock
+from .commit import Committer, Refused
+from .connections import Connections
+from .dispatch import Dispatch
+from .door import Door
+from .duties.alarm import Alarm
+from .endings import Endings
+from .gateway import Gateway
+from .greeting import Greeter
+from .ingest import Ingest
+from .progress import Progress
+from .sessions import Sessions
+from .settings import Settings
+from .store.port import Boot, Store, StoreFull
+from .web import CannotListen, Web
+
+GOAWAY_RECONNECT_MS = 100
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.engine")
+
+
+class Engine:
+    """One engine on one store. Start it once.
+
+    With `listens` False there is no port: workers come in by `gateway.attach`, requests by `app`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        store: Store | None = None,
+        *,
+        clock: Clock | None = None,
+        random_bytes: RandomBytes = os.urandom,
+        listens: bool = True,
+        sock: socket.socket | None = None,
+    ) -> None:
+        """`store` defaults to SQLite in the settings' folder; `sock` is a bound socket to listen on instead of host and
+        port.
+        """
+        self.settings = settings or Settings()
+        self.clock = clock or SystemClock()
+        self.ids = Ids(self.clock, random_bytes)
+        self.store = store if store is not None else _sqlite(self.settings)
+        self.committer = Committer(self.store, self.settings)
+        self.connections = Connections()
+        self.catalogue = Catalogue(self.store)
+        self.dispatch = Dispatch(self.committer, self.connections, self.clock, self.ids, self.settings)
+        self.ingest = Ingest(self.committer, self.dispatch, self.catalogue, self.clock, self.ids, self.settings)
+        self.endings = Endings(self.committer, self.store)
+        sessions = Sessions(self.ids, self.settings.bounds.sessions_max)
+        greeter = Greeter(
+            committer=self.committer,
+            connections=self.connections,
+            sessions=sessions,
+            catalogue=self.catalogue,
+            dispatch=self.dispatch,
+            clock=self.clock,
+        )
+        self.gateway = Gateway(
+            committer=self.committer,
+            dispatch=self.dispatch,
+            progress=Progress(self.committer, self.clock),
+            connections=self.connections,
+            sessions=sessions,
+            greeter=greeter,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        self.alarm = Alarm(self.committer, self.clock, self.settings)
+        # Last of all listeners: by then everything that this commit has to say is queued.
+        self.committer.listen(self.connections.flush)
+        self.token: str | None = None
+        self.is_token_new = False
+        self._listens = listens
+        self._sock = sock
+        self._web: Web | None = None
+        self._app: Door | None = None
+        self._is_ready = False
+        self._is_started: asyncio.Future[None] | None = None
+        self._stopping = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the store and the port; returns when workers and requests may come. Raises `StoreError` or
+        `CannotListen`.
+        """
+        self._is_started = asyncio.get_running_loop().create_future()
+        self._life = asyncio.create_task(self._live(), name="engine")
+        await asyncio.wait((self._is_started, self._life), return_when=asyncio.FIRST_COMPLETED)
+        if self._life.done():
+            await self._life
+
+    async def stop(self) -> None:
+        """Say goodbye to the workers, finish what is being stored, close. May be repeated. Raises what the engine
+        failed with.
+        """
+        self._stopping.set()
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Return when the engine has stopped. Raises what it failed with, such as `StoreBroken`."""
+        if self._life is not None:
+            await asyncio.shield(self._life)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        """Return the port it listens on."""
+        assert self._web is not None, "this engine does not listen"
+        return self._web.port
+
+    @property
+    def url(self) -> str:
+        """Return the address for clients and workers."""
+        host = self.settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def app(self) -> Door:
+        """Return the ASGI application, with its door in front."""
+        assert self._app is not None, "the engine is not started"
+        return self._app
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        try:
+            self._app = self._door()
+            await self.store.open()
+            await self._work()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            self._is_ready = False
+            await self.store.close()
+
+    async def _work(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._begin(group)
+                await self._stopping.wait()
+                await self._leave()
+        finally:
+            await self._close()
+
+    async def _begin(self, group: asyncio.TaskGroup) -> None:
+        await self.committer.start(group)
+        now_ms = self.clock.wall_ms()
+        try:
+            held = await self.committer.commit(
+                Boot(now_ms=now_ms, claimable_at_ms=now_ms + self.settings.times.adoption_ms)
+            )
+        except Refused as refused:
+            raise StoreFull(refused.message) from refused
+        await self.catalogue.load()
+        await self.alarm.start(group)
+        self._is_ready = True
+        if self._listens:
+            await self._listen(group)
+        assert self._is_started is not None
+        self._is_started.set_result(None)
+        _log.info("engine started", url=self.url if self._listens else None, held=held)
+
+    async def _listen(self, group: asyncio.TaskGroup) -> None:
+        self._web = Web(self.app, self.settings.limits, self.settings.host, self.settings.port, self._sock)
+        await self._web.start(group)
+
+    async def _leave(self) -> None:
+        _log.info("engine stopping", workers=len(self.connections))
+        self._is_ready = False
+        if self._web is not None:
+            self._web.close_listeners()
+        self.gateway.leave(GOAWAY_RECONNECT_MS)
+        self.endings.release()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await self.committer.drained()
+        await self._close()
+        await self.alarm.stop()
+        await self.committer.stop()
+
+    async def _close(self) -> None:
+        await self.gateway.close()
+        if self._web is not None:
+            await self._web.stop()
+
+    def _door(self) -> Door:
+        api = Api(
+            ingest=self.ingest,
+            endings=self.endings,
+            catalogue=self.catalogue,
+            connections=self.connections,
+            store=self.store,
+            settings=self.settings,
+            is_ready=lambda: self._is_ready,
+        )
+        return Door(self._access(), api, self.gateway)
+
+    def _access(self) -> Access:
+        if not self.settings.dev and self._listens:
+            self.token, self.is_token_new = self.settings.token, False
+            if not self.token:
+                self.token, self.is_token_new = read_or_make_token(self.settings.token_file, self.ids.secret())
+            return Access(self.token)
+        if self._listens and not is_loopback(self.settings.host):
+            raise CannotListen(
+                f"A development engine asks nobody for a token, so it does not listen on {self.settings.host}: "
+                "use 127.0.0.1, or start it with `worker engine start`."
+            )
+        return Access(None)
+
+
+def serve(settings: Settings, *, started: Callable[[Engine], None] | None = None) -> None:
+    """Run an engine in this process until SIGTERM or SIGINT. `started` is called once it can be reached. Raises as
+    `Engine.start`, and `StoreBroken` when the disk fails while it runs.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(Engine(settings), started))
+
+
+async def _serve(engine: Engine, started: Callable[[Engine], None] | None) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows: Ctrl+C raises instead
+            loop.add_signal_handler(number, stop.set)
+    await engine.start()
+    if started is not None:
+        started(engine)
+    stopped, ended = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(engine.ended())
+    await asyncio.wait((stopped, ended), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await engine.stop()
+    await ended
+    _log.info("engine stopped")
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _sqlite(settings: Settings) -> Store:
+    from .store.sqlite import SqliteStore
+
+    return SqliteStore(settings.database, limits=settings.limits, times=settings.times)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the failure itself: one part failed first, the others only stopped because of it."""
+    error = group.exceptions[0]
+    return _first(cast("BaseExceptionGroup[BaseException]", error)) if isinstance(error, BaseExceptionGroup) else error

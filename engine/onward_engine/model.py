@@ -1,0 +1,93 @@
+"""What the engine keeps: runs, events, waits, timers, the queue, functions. Plain values; the rules decide over them,
+the stores hold them.
+
+A run is always in exactly one of these situations, so that nobody is ever stuck: it has a queue row (somebody will
+claim it), or it is assigned (a worker executes it under a lease), or it is parked (each open wait has an event, a child
+or a timer that ends it), or it is over.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+from onward_protocol.messages import Event, Failure
+
+
+class Status(StrEnum):
+    QUEUED = "queued"  # waits for a worker: never started, handed back, or its holder is gone for good
+    ASSIGNED = "assigned"  # a worker executes it
+    ORPHANED = "orphaned"  # its holder's socket closed: it may take the run back until another claim commits
+    PARKED = "parked"  # only waits are left
+    READY = "ready"  # a wait was resolved; goes back to its holder with a slot, or to anybody once the affinity is over
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One run. Only a claim raises `epoch`. `seq` is the last stored frame of that epoch; `pos` the last engine entry,
+    `seen` the highest that the worker has marked. `holder` and `generation` name the connection that executes it or has
+    it parked in memory.
+    """
+
+    id: str
+    function: str
+    ord: int
+    status: Status = Status.QUEUED
+    epoch: int = 0
+    seq: int = 0
+    pos: int = 0
+    seen: int = 0
+    holder: str = ""
+    generation: int = 0
+    attempt: int = 1
+    steps: int = 0
+    state_bytes: int = 0
+    events: tuple[str, ...] = ()
+    input: bytes = b""
+    flow_key: str = ""
+    flow_limit: int = 0
+    parent: str = ""
+    parent_key: str = ""
+    cause: Failure | None = None
+    cancel_reason: str | None = None
+    output: bytes = b""
+    failure: Failure | None = None
+    created_at_ms: int = 0
+    started_at_ms: int = 0
+    ended_at_ms: int = 0
+
+
+class StoredEvent(Struct, frozen=True, kw_only=True):
+    event: Event
+    received_at_ms: int
+
+
+class Assignment(Struct, frozen=True):
+    """A claimed run with everything that its worker needs."""
+
+    run: Run
+    events: tuple[Event, ...]
+    segments: tuple[tuple[int, int, bytes], ...]  # (epoch, seq, entries)
+    entries: tuple[bytes, ...]  # encoded engine entries by pos
+
+
+class StepView(Struct, frozen=True):
+    """One line of a run's history for people: a step, wait or timer and what became of it."""
+
+    key: str
+    kind: str
+    status: str
+    attempts: int = 1
+    at_ms: int = 0
+    took_ms: int = 0
+    output: bytes | None = None
+    failure: Failure | None = None

@@ -1,0 +1,51 @@
+"""What a wait waits for: when it is over by itself, and which event ends it."""
+
+from __future__ import annotations
+
+from onward_protocol.messages import CallbackWait, Event, EventWait, Invoke, SignalWait, Sleep, Wait
+
+from .paths import canonical, find, index_key
+
+WAIT_MS_MAX = 366 * 24 * 60 * 60 * 1000
+"""A year and a day: what is longer is a mistake in a unit, and would stand in the timers for ever."""
+
+
+LOOK_BACK_MS = 7 * 24 * 60 * 60 * 1000
+"""A wait sees what was accepted this long before it at most: otherwise no event could ever be deleted."""
+
+
+def problem(wait: Wait, now_ms: int) -> str | None:
+    """Say why a wait can never be kept; None if it can."""
+    span_ms = _span_ms(wait, now_ms)
+    if span_ms is not None and span_ms > WAIT_MS_MAX:
+        return f"a wait of {span_ms // 86_400_000} days; at most 366 are possible"
+    return None
+
+
+def due_at_ms(wait: Wait, now_ms: int) -> int | None:
+    """Return when the wait is over by itself. Only a child run may take as long as it wants."""
+    span_ms = _span_ms(wait, now_ms)
+    if span_ms is None:
+        return None if isinstance(wait, Invoke) else now_ms + WAIT_MS_MAX
+    return now_ms + max(0, span_ms)
+
+
+def address(wait: EventWait) -> tuple[str, bytes]:
+    """Return path and value under which an event finds the wait: its first equality, or ("", b"") if it has none."""
+    if not wait.match:
+        return "", b""
+    first = wait.match[0]
+    return first.path, index_key(canonical(first.value))
+
+
+def accepts(wait: EventWait, event: Event) -> bool:
+    """Tell whether an event of the right name satisfies every equality."""
+    return all(find(event.data, match.path) == canonical(match.value) for match in wait.match)
+
+
+def _span_ms(wait: Wait, now_ms: int) -> int | None:
+    match wait:
+        case Sleep():
+            return wait.until_at_ms - now_ms if wait.until_at_ms else wait.ms
+        case EventWait() | SignalWait() | CallbackWait() | Invoke():
+            return wait.timeout_ms

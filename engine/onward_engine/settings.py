@@ -1,0 +1,91 @@
+"""What can be set about an engine. Wire limits and times come from the protocol; the rest has its reason beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from onward_protocol.limits import KIB, MIB, Limits, Times
+
+DEFAULT_PORT = 8484
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much work the engine takes at once."""
+
+    commit_ops_max: int = 10_000
+    """Operations that wait for the store; beyond it HTTP answers 503, and workers are not read beyond their allowance.
+    """
+
+    commit_bytes_max: int = 64 * MIB
+    """The same, in payload bytes: whichever comes first."""
+
+    batch_ops_max: int = 1_000
+    """Operations in one transaction: about 15 ms of writing, so that an answer never waits long behind others."""
+
+    batch_bytes_max: int = 8 * MIB
+    """Payload in one transaction."""
+
+    allowance_bytes: int = 256 * KIB
+    """What one worker may have uncommitted when the queue is full, before it is not read: enough for one frame of each
+    slot, so that only a flood is stopped, and the beats of everybody else are answered however slow the disk is."""
+
+    claim_max: int = 100
+    """Runs taken by one claim: as many as a worker has slots by default."""
+
+    timers_max: int = 1_000
+    """Timers fired in one transaction, so that a backlog of them does not hold up everybody else."""
+
+    outbound_bytes_max: int = 4 * MIB
+    """What may wait for a worker that does not read, beside what it asked for with its credit."""
+
+    sessions_max: int = 20_000
+    """Worker instances that are remembered after their connection has gone."""
+
+    events_per_request_max: int = 5_000
+    request_bytes_max: int = 16 * MIB
+    """One POST of events."""
+
+    view_bytes_max: int = 64 * KIB
+    """A payload up to this size is shown as JSON; decoding a larger one for people costs everybody else time."""
+
+    wait_ms_max: int = 60_000
+    """The longest that one HTTP request waits for the end of a run: below the idle limits of common proxies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything about one engine. `dev` asks nobody for a token and therefore listens on a loopback address only."""
+
+    folder: Path = Path(".onward")
+    database_name: str = "onward.db"
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    dev: bool = False
+    token: str | None = field(default=None, repr=False)
+    """The admin token. None: the one in `token_file`, made at the first start."""
+
+    limits: Limits = field(default_factory=Limits)
+    times: Times = field(default_factory=Times)
+    bounds: Bounds = field(default_factory=Bounds)
+
+    retry_ms: int = 1_000
+    """After "no space left on device" the store is tried again so often."""
+
+    recheck_ms: int = 60_000
+    """The longest sleep of the alarm, so that a clock that was set, or a machine that slept, is noticed."""
+
+    @property
+    def database(self) -> Path:
+        """Return where runs, events and results are kept."""
+        return self.folder / self.database_name
+
+    @property
+    def token_file(self) -> Path:
+        """Return where the admin token is kept."""
+        return self.folder / "admin.token"
+
+    def scaled(self, factor: float) -> Settings:
+        """Return the same with every protocol time multiplied by `factor`: tests use 1/20."""
+        return replace(self, times=self.times.scaled(factor), retry_ms=max(1, round(self.retry_ms * factor)))

@@ -1,0 +1,287 @@
+"""The rows in dicts, with the same answers in the same order as a database gives."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+
+from onward_protocol.messages import AppManifest, Event, EventWait
+
+from ..model import Run
+from ..rules import waits
+from ..rules.triggers import Catalog
+from .claims import RecentClaims, Taken
+from .port import StoreError
+from .tables import CLEANUP_KEY, Journal, OpenWait, QueueRow, QueueState, Remembered
+from .undo import Undo
+
+
+class MemoryTables:
+    """Implements `Tables`. Runs keep their payloads all the time: there is nothing to save by leaving them out."""
+
+    def __init__(self) -> None:
+        self._undo = Undo()
+        self._mark = 0
+        self._last_ord = {"": 0}
+        self._catalog: Catalog | None = None
+        self._claims = RecentClaims()
+        self.apps: dict[str, AppManifest] = {}
+        self.ords: dict[str, int] = {}
+        self.runs: dict[int, Run] = {}
+        self.events: dict[str, Event] = {}
+        self._held: dict[str, list[int]] = defaultdict(list)
+        self._frames: dict[int, list[tuple[int, int, bytes]]] = defaultdict(list)
+        self._entries: dict[int, list[bytes]] = defaultdict(list)
+        self._events_named: dict[str, list[tuple[int, int, Event]]] = defaultdict(list)
+        self._answers: dict[str, Remembered] = {}
+        self._expiries: list[tuple[int, str]] = []
+        self._queue: dict[int, QueueRow] = {}
+        self._open: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._later: list[tuple[int, int]] = []
+        self._line: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._places: dict[str, list[int]] = defaultdict(list)
+        self._waits: dict[int, dict[str, OpenWait]] = defaultdict(dict)
+        self._waits_due: list[tuple[int, int, str]] = []
+        self._waits_at: dict[str, dict[tuple[str, bytes], list[tuple[int, str]]]] = defaultdict(dict)
+
+    # -- the transaction --------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self._undo.clear()
+
+    def commit(self) -> None:
+        self._undo.clear()
+        self._claims.commit()
+
+    def rollback(self) -> None:
+        self._undo.back_to(0)
+        self._claims.rollback()
+        self._catalog = None
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def savepoint(self) -> None:
+        self._mark = self._undo.mark()
+        self._claims.savepoint()
+
+    def rollback_to_savepoint(self) -> None:
+        self._undo.back_to(self._mark)
+        self._claims.rollback_to_savepoint()
+        self._catalog = None
+
+    def store_error(self, error: Exception) -> StoreError | None:
+        """Memory does not break."""
+        del error
+        return None
+
+    def next_ord(self) -> int:
+        self._undo.set(self._last_ord, "", self._last_ord[""] + 1)
+        return self._last_ord[""]
+
+    # -- functions --------------------------------------------------------------------------------------------------
+
+    def catalog(self) -> Catalog:
+        if self._catalog is None:
+            self._catalog = Catalog(self.apps.values())
+        return self._catalog
+
+    def app(self, name: str) -> AppManifest | None:
+        return self.apps.get(name)
+
+    def put_app(self, app: AppManifest) -> None:
+        self._undo.set(self.apps, app.name, app)
+        self._catalog = None
+
+    # -- runs -------------------------------------------------------------------------------------------------------
+
+    def run(self, run: str) -> Run | None:
+        ord = self.ords.get(run)
+        return None if ord is None else self.runs[ord]
+
+    def run_at(self, ord: int) -> Run:
+        return self.runs[ord]
+
+    def full(self, run: Run) -> Run:
+        return self.runs[run.ord]
+
+    def add_run(self, run: Run) -> None:
+        self._undo.set(self.ords, run.id, run.ord)
+        self._undo.set(self.runs, run.ord, run)
+
+    def put_run(self, run: Run) -> None:
+        self._set_holder(run, run.holder)
+
+    def end_run(self, run: Run) -> None:
+        self._set_holder(run, "")
+
+    def _set_holder(self, run: Run, holder: str) -> None:
+        old = self.runs[run.ord].holder
+        if old != holder:
+            if old:
+                self._undo.remove(self._held[old], run.ord)
+            if holder:
+                self._undo.add(self._held[holder], run.ord)
+        self._undo.set(self.runs, run.ord, run)
+
+    def held_by(self, holder: str) -> list[Run]:
+        return [self.runs[ord] for ord in self._held.get(holder, ())]
+
+    def held(self) -> list[Run]:
+        return [self.runs[ord] for ord in sorted(ord for ords in self._held.values() for ord in ords)]
+
+    # -- the journal ------------------------------------------------------------------------------------------------
+
+    def add_frame(self, run: Run, entries: bytes) -> None:
+        self._undo.append(self._frames[run.ord], (run.epoch, run.seq, entries))
+
+    def add_entry(self, run: Run, entry: bytes) -> None:
+        self._undo.append(self._entries[run.ord], entry)
+
+    def journal(self, run: Run) -> Journal:
+        return Journal(tuple(self._frames.get(run.ord, ())), tuple(self._entries.get(run.ord, ())))
+
+    def entries_after(self, run: Run, pos: int) -> tuple[bytes, ...]:
+        return tuple(self._entries.get(run.ord, ())[pos:])
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def add_event(self, event: Event, received_at_ms: int) -> bool:
+        if event.id in self.events:
+            return False
+        self._undo.set(self.events, event.id, event)
+        self._undo.append(self._events_named[event.name], (event.ord, received_at_ms, event))
+        return True
+
+    def event(self, event: str) -> Event | None:
+        return self.events.get(event)
+
+    def events_after(self, name: str, ord: int, received_at_ms: int) -> Iterator[Event]:
+        named = self._events_named.get(name, [])
+        for index in range(bisect_right(named, ord, key=_first), len(named)):
+            if named[index][1] >= received_at_ms:
+                yield named[index][2]
+
+    def remembered(self, event: str) -> Remembered | None:
+        return self._answers.get(event)
+
+    def remember(self, event: str, answer: Remembered) -> None:
+        self._forget(event)
+        self._undo.set(self._answers, event, answer)
+        self._undo.add(self._expiries, (answer.expires_at_ms, event))
+
+    def forget_answers(self, now_ms: int, limit: int) -> None:
+        for _, event in [item for item in self._expiries[:limit] if item[0] <= now_ms]:
+            self._forget(event)
+
+    def _forget(self, event: str) -> None:
+        answer = self._undo.drop(self._answers, event)
+        if answer is not None:
+            self._undo.remove(self._expiries, (answer.expires_at_ms, event))
+
+    # -- the queue --------------------------------------------------------------------------------------------------
+
+    def claimed(self, claim: str) -> Taken | None:
+        return self._claims.get(claim)
+
+    def put_claimed(self, claim: str, taken: Taken) -> None:
+        self._claims.put(claim, taken)
+
+    def queue_row(self, ord: int) -> QueueRow | None:
+        return self._queue.get(ord)
+
+    def put_queue_row(self, row: QueueRow) -> None:
+        self.drop_queue_row(row.ord)
+        self._undo.set(self._queue, row.ord, row)
+        self._undo.add(*self._queue_place(row))
+
+    def drop_queue_row(self, ord: int) -> None:
+        row = self._undo.drop(self._queue, ord)
+        if row is not None:
+            self._undo.remove(*self._queue_place(row))
+
+    def heads(self, function: str, limit: int) -> list[QueueRow]:
+        return [self._queue[ord] for _, ord in self._open.get(function, [])[:limit]]
+
+    def rows_due(self, now_ms: int, limit: int) -> list[QueueRow]:
+        return [self._queue[ord] for due_at_ms, ord in self._later[:limit] if due_at_ms <= now_ms]
+
+    def line_head(self, flow_key: str) -> QueueRow | None:
+        line = self._line.get(flow_key)
+        return self._queue[line[0][1]] if line else None
+
+    def _queue_place(self, row: QueueRow) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+        match row.state:
+            case QueueState.OPEN:
+                return self._open[row.function], (row.rank, row.ord)
+            case QueueState.LATER:
+                return self._later, (row.due_at_ms, row.ord)
+            case QueueState.LINE:
+                return self._line[row.flow_key], (row.rank, row.ord)
+
+    def places_taken(self, flow_key: str) -> int:
+        return len(self._places.get(flow_key, ()))
+
+    def has_place(self, flow_key: str, ord: int) -> bool:
+        return ord in self._places.get(flow_key, ())
+
+    def add_place(self, flow_key: str, ord: int) -> None:
+        self._undo.add(self._places[flow_key], ord)
+
+    def drop_place(self, flow_key: str, ord: int) -> None:
+        self._undo.remove(self._places[flow_key], ord)
+
+    # -- waits ------------------------------------------------------------------------------------------------------
+
+    def wait(self, ord: int, key: str) -> OpenWait | None:
+        return self._waits.get(ord, {}).get(key)
+
+    def waits_of(self, ord: int) -> list[OpenWait]:
+        return [wait for _, wait in sorted(self._waits.get(ord, {}).items())]
+
+    def has_waits(self, ord: int) -> bool:
+        return any(key != CLEANUP_KEY for key in self._waits.get(ord, {}))
+
+    def put_wait(self, wait: OpenWait) -> None:
+        self.drop_wait(wait.ord, wait.key)
+        self._undo.set(self._waits[wait.ord], wait.key, wait)
+        if wait.due_at_ms is not None:
+            self._undo.add(self._waits_due, (wait.due_at_ms, wait.ord, wait.key))
+        if isinstance(wait.wait, EventWait):
+            addresses = self._waits_at[wait.wait.event]
+            address = waits.address(wait.wait)
+            if address not in addresses:
+                self._undo.set(addresses, address, [])
+            self._undo.add(addresses[address], (wait.ord, wait.key))
+
+    def drop_wait(self, ord: int, key: str) -> None:
+        wait = self._undo.drop(self._waits.get(ord, {}), key)
+        if wait is None:
+            return
+        if wait.due_at_ms is not None:
+            self._undo.remove(self._waits_due, (wait.due_at_ms, ord, key))
+        if isinstance(wait.wait, EventWait):
+            addresses = self._waits_at[wait.wait.event]
+            address = waits.address(wait.wait)
+            self._undo.remove(addresses[address], (ord, key))
+            if not addresses[address]:
+                self._undo.drop(addresses, address)
+
+    def wait_paths(self, event: str) -> list[str]:
+        return sorted({path for path, _ in self._waits_at.get(event, {})})
+
+    def waits_at(self, event: str, path: str, value: bytes) -> list[OpenWait]:
+        found = self._waits_at.get(event, {}).get((path, value), [])
+        return [self._waits[ord][key] for ord, key in found]
+
+    def waits_due(self, now_ms: int, limit: int) -> list[OpenWait]:
+        due = [item for item in self._waits_due[:limit] if item[0] <= now_ms]
+        return [self._waits[ord][key] for _, ord, key in due]
+
+    def next_due_at_ms(self) -> int | None:
+        return min([items[0][0] for items in (self._waits_due, self._later) if items], default=None)
+
+
+def _first(item: tuple[int, int, Event]) -> int:
+    return item[0]

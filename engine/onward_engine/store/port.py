@@ -1,0 +1,281 @@
+"""The one door to durable state.
+
+`Store.apply` takes a batch of operations and makes them durable in one transaction, in the order given; each gets its
+own outcome. An operation that can never succeed (a poisoned value) gets a `Rejected` outcome and harms no neighbour.
+Everything random or clock-dependent in an operation (ids, times) is fixed by the caller before the first try, so that a
+batch may be tried again unchanged.
+
+Outcomes say what is *durable*; callers speak only after `apply` returned. What other parts of the engine must now do
+(send a Wake, offer a queue to workers, tell somebody who waits for a result) comes back as `Notices` of the same
+commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, Literal, Protocol, TypeVar
+
+from msgspec import Struct, field
+from onward_protocol.messages import AppManifest, EngineEntry, Event, Held, Outcome, WorkerEntry
+
+from ..model import Assignment, Run, Status, StepView
+from ..rules.lifecycle import Verdict
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+# -- operations; the type parameter of Op is the outcome's type
+# --------------------------------------------------------------------------
+
+
+class Op(Struct, Generic[T_co], frozen=True):
+    """One semantic operation. `now_ms` is the engine's wall clock at submission."""
+
+    now_ms: int
+
+
+class Register(Op[None], frozen=True):
+    """Store what an app's newest worker offers; its functions that are missing in the manifest lose their triggers."""
+
+    app: AppManifest
+
+
+class NewEvent(Struct, frozen=True):
+    """An event to accept. `id` is engine-minted unless the sender gave one (`dedup` is then True: a repeat answers as
+    the first time).
+    """
+
+    event: Event
+    dedup: bool = False
+
+
+class Accepted(Struct, frozen=True):
+    """The answer for one event; `conflict` when the id was used for a different body."""
+
+    id: str
+    runs: tuple[str, ...] = ()
+    duplicate: bool = False
+    conflict: bool = False
+
+
+class Ingest(Op[tuple[Accepted, ...]], frozen=True):
+    """Accept events, all or none: start the runs they trigger, resolve the waits they match. Ids of new runs are
+    derived from (event, function).
+    """
+
+    events: tuple[NewEvent, ...]
+
+
+class StartRun(Op[str], frozen=True):
+    """Start a function without an event; the outcome is the run id (the first one's, if `run` exists already)."""
+
+    run: str
+    function: str
+    input: bytes
+
+
+class Claim(Op[tuple[Assignment, ...]], frozen=True):
+    """Take up to `limit` runs of these functions for one connection: epoch + 1, status ASSIGNED. Repeating the same
+    `claim` id changes nothing.
+    """
+
+    claim: str
+    instance: str
+    generation: int
+    functions: tuple[str, ...]
+    limit: int
+
+
+class Admit(Op[tuple[EngineEntry, ...] | None], frozen=True):
+    """Give READY run its slot back at the same epoch and holder: status ASSIGNED and the entries to send, or None if it
+    is no longer to be had.
+    """
+
+    run: str
+    epoch: int
+    instance: str
+    generation: int
+
+
+class Applied(Struct, frozen=True):
+    """`seq` is what is stored now (0 if the run is unknown); `status` the run's. `reason` says why a frame was turned
+    into a named failure.
+    """
+
+    verdict: Verdict
+    seq: int
+    status: Status
+    reason: str = ""
+
+
+class ApplyCheckpoint(Op[Applied], frozen=True):
+    """Store one checkpoint frame and everything that it causes: waits, children, events, the outcome."""
+
+    run: str
+    epoch: int
+    seq: int
+    instance: str
+    generation: int
+    raw: bytes
+    entries: tuple[WorkerEntry, ...]
+    outcome: Outcome | None
+
+
+class GiveBack(Op[bool], frozen=True):
+    """A Return frame: requeue (or forget the holder of a parked run) if (run, epoch) is still current. True if it
+    changed anything.
+    """
+
+    run: str
+    epoch: int
+    reason: str
+
+
+class Orphan(Op[int], frozen=True):
+    """The connection is gone. Its assigned runs become ORPHANED and claimable at `claimable_at_ms`; parked ones forget
+    nothing. Runs that are no longer of (instance, generation) are untouched. With `unfinished` (a Bye) exactly those
+    are requeued at once. Outcome: how many.
+    """
+
+    instance: str
+    generation: int
+    claimable_at_ms: int
+    unfinished: tuple[tuple[str, int], ...] | None = None
+
+
+class Resumed(Struct, frozen=True):
+    """What the engine says of one held run: owned (`seq` stored, `entries` beyond the worker's `known`) or fenced."""
+
+    run: str
+    epoch: int
+    owned: bool
+    seq: int = 0
+    entries: tuple[EngineEntry, ...] = ()
+    reason: str = ""
+
+
+class Resume(Op[tuple[Resumed, ...]], frozen=True):
+    """A Hello or a full list after a digest mismatch: take back what is held at the current epoch, at this generation;
+    runs of this instance that are not in the list are requeued at once, except those in `ignore` (sent to it, but not
+    yet processed when the list was made). With `is_whole` False the list is only a part of what is held, and nothing is
+    requeued because it is missing.
+    """
+
+    instance: str
+    generation: int
+    held: tuple[Held, ...]
+    ignore: tuple[str, ...] = ()
+    is_whole: bool = True
+
+
+class FireTimers(Op[int], frozen=True):
+    """Fire what is due at `now_ms`, at most `limit`, oldest first; also notices queue rows that became claimable.
+    Outcome: how many fired.
+    """
+
+    limit: int = 1000
+
+
+class CancelRun(Op[Literal["cancelled", "cancelling", "terminal", "unknown"]], frozen=True):
+    run: str
+    reason: str
+    cleanup_ms: int
+
+
+class Boot(Op[int], frozen=True):
+    """After a start: every ASSIGNED run waits for its holder until `claimable_at_ms`. Outcome: how many are held."""
+
+    claimable_at_ms: int
+
+
+class Rejected(Struct, frozen=True):
+    """This operation can never succeed. `message` is for the one who sent it."""
+
+    code: str
+    message: str
+
+
+# -- what else a commit means
+# -------------------------------------------------------------------------------------------------------------
+
+
+class Woken(Struct, frozen=True):
+    """A run got engine entries. ASSIGNED: send them now; READY: it wants a slot at its holder first (`Admit`)."""
+
+    run: str
+    epoch: int
+    status: Status
+    holder: str
+    generation: int
+    function: str
+    entries: tuple[EngineEntry, ...]
+
+
+class Fenced(Struct, frozen=True):
+    """A holder that must stop."""
+
+    run: str
+    epoch: int
+    holder: str
+    generation: int
+    reason: str
+
+
+class Notices(Struct):
+    """Beside the outcomes: who must hear of this commit."""
+
+    queued: set[str] = field(default_factory=set[str])  # functions that may have claimable runs now
+    woken: list[Woken] = field(default_factory=list[Woken])
+    fenced: list[Fenced] = field(default_factory=list[Fenced])
+    finished: list[str] = field(default_factory=list[str])
+    registered: bool = False
+    next_due_at_ms: int | None = None
+
+
+class Committed(Struct, frozen=True):
+    """One durable batch: an outcome (or Rejected) per operation, in order."""
+
+    outcomes: tuple[object, ...]
+    notices: Notices
+
+
+class RunFilter(Struct, frozen=True):
+    """Newest first. `before` is the `ord` to go on from (exclusive)."""
+
+    function: str = ""
+    status: Status | None = None
+    limit: int = 50
+    before: int | None = None
+
+
+class StoreError(Exception):
+    """The store cannot work at all, in words that say what to do. Base of the following."""
+
+
+class StoreFull(StoreError):
+    """No disk space: nothing of the batch is stored; try again later."""
+
+
+class StoreBroken(StoreError):
+    """An I/O error. Nothing may be acknowledged any more: the engine stops and is started again on what the disk really
+    holds.
+    """
+
+
+class StoreRefused(StoreError):
+    """This store must not be opened: newer schema, in use by another engine, not a database."""
+
+
+class Store(Protocol):
+    """Implemented by every store, checked by one conformance suite. `apply` must not be called again before it
+    returned.
+    """
+
+    async def open(self) -> None: ...
+    async def apply(self, ops: Sequence[Op[object]]) -> Committed: ...
+    async def run(self, run: str) -> Run | None: ...
+    async def runs(self, wanted: RunFilter) -> list[Run]: ...
+    async def steps(self, run: str) -> list[StepView]: ...
+    async def event(self, event: str) -> Event | None: ...
+    async def functions(self) -> list[AppManifest]: ...
+    async def close(self) -> None: ...

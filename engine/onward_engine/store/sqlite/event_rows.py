@@ -1,0 +1,72 @@
+"""Events, the answers to their senders, and the functions that they start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onward_protocol.messages import AppManifest, Event
+
+from ...rules.triggers import Catalog
+from ..tables import Remembered
+from . import rows
+from .rows import Db
+from .statements import statements
+
+_SQL = statements("events")
+
+
+class EventRows:
+    """Events by id and by name, answers by event id, apps by name."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._apps: dict[str, AppManifest] | None = None
+        self._catalog: Catalog | None = None
+
+    def add_event(self, event: Event, received_at_ms: int) -> bool:
+        meta = rows.pack(event.meta) if event.meta else rows.NO_META
+        row = (event.ord, event.id, event.name, event.key, event.ts_ms, received_at_ms, meta, event.data)
+        return self._db.execute(_SQL["add_event"], row).rowcount == 1
+
+    def event(self, event: str) -> Event | None:
+        row = self._db.execute(_SQL["event"], (event,)).fetchone()
+        return None if row is None else rows.event_of(row)
+
+    def events_after(self, name: str, ord: int, received_at_ms: int) -> Iterator[Event]:
+        return map(rows.event_of, self._db.execute(_SQL["events_after"], (name, ord, received_at_ms)))
+
+    def remembered(self, event: str) -> Remembered | None:
+        row = self._db.execute(_SQL["remembered"], (event,)).fetchone()
+        return None if row is None else Remembered(row[0], rows.unpack_accepted(row[1]), row[2])
+
+    def remember(self, event: str, answer: Remembered) -> None:
+        row = (event, answer.expires_at_ms, answer.body, rows.pack(answer.answer))
+        self._db.execute(_SQL["remember"], row)
+
+    def forget_answers(self, now_ms: int, limit: int) -> None:
+        self._db.execute(_SQL["forget_answers"], (now_ms, limit))
+
+    def catalog(self) -> Catalog:
+        if self._catalog is None:
+            self._catalog = Catalog(self._all_apps().values())
+        return self._catalog
+
+    def app(self, name: str) -> AppManifest | None:
+        return self._all_apps().get(name)
+
+    def put_app(self, app: AppManifest) -> None:
+        self._db.execute(_SQL["put_app"], (app.name, rows.pack(app)))
+        self._discard_apps()
+
+    def _all_apps(self) -> dict[str, AppManifest]:
+        if self._apps is None:
+            self._apps = {app.name: app for app in read_apps(self._db)}
+        return self._apps
+
+    def _discard_apps(self) -> None:
+        self._apps = self._catalog = None
+
+
+def read_apps(db: Db) -> list[AppManifest]:
+    """Return every registered app, by name."""
+    return [rows.unpack_app(manifest) for (manifest,) in db.execute(_SQL["apps"])]

@@ -1,0 +1,78 @@
+"""What people and clients ask: short reads of what is committed, on a connection that cannot write."""
+
+from __future__ import annotations
+
+from onward_protocol.codec import decode_engine_entries, decode_entries
+from onward_protocol.messages import AppManifest, Event
+
+from ...model import Run, Status, StepView
+from ...rules.history import history
+from ..port import RunFilter
+from . import rows
+from .event_rows import read_apps
+from .rows import Db
+from .run_rows import read_journal
+from .statements import statements
+
+_RUNS = statements("runs")
+_EVENTS = statements("events")
+_READS = statements("reads")
+_NEWEST = 2**63 - 1
+
+
+class Reads:
+    """The questions of the port on one connection."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+
+    def history(self) -> str:
+        """Return the name that the file's history got when it was made."""
+        return str(self._db.execute(_EVENTS["meta"], ("history",)).fetchone()[0])
+
+    def run(self, run: str) -> Run | None:
+        """Return a run with everything in it."""
+        row = self._db.execute(_READS["whole"], (run,)).fetchone()
+        return None if row is None else rows.with_payloads(rows.run_of(row), row[rows.COLUMNS :])
+
+    def runs(self, wanted: RunFilter) -> list[Run]:
+        """Return a page of runs, newest first, without their input and output."""
+        values = {
+            "function": wanted.function,
+            "status": wanted.status,
+            "before": _NEWEST if wanted.before is None else wanted.before,
+            "limit": wanted.limit,
+        }
+        return [rows.listed(row) for row in self._db.execute(_READS[_page(wanted)], values).fetchall()]
+
+    def steps(self, run: str) -> list[StepView]:
+        """Return a run's history; of an unknown run, none."""
+        row = self._db.execute(_RUNS["by_id"], (run,)).fetchone()
+        if row is None:
+            return []
+        journal = read_journal(self._db, rows.tail_of(row))
+        return history(
+            (entry for _, _, data in journal.segments for entry in decode_entries(data)),
+            (entry for data in journal.entries for entry in decode_engine_entries(data)),
+        )
+
+    def event(self, event: str) -> Event | None:
+        """Return an accepted event."""
+        row = self._db.execute(_EVENTS["event"], (event,)).fetchone()
+        return None if row is None else rows.event_of(row)
+
+    def functions(self) -> list[AppManifest]:
+        """Return every registered app, by name."""
+        return read_apps(self._db)
+
+
+def _page(wanted: RunFilter) -> str:
+    match wanted.status:
+        case None:
+            return "page_of_function" if wanted.function else "page_all"
+        case Status.COMPLETED:
+            return "page_completed"
+        case Status.FAILED | Status.CANCELLED:
+            return "page_ended_badly"
+        case _:
+            return "page_live"

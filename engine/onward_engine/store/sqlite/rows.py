@@ -1,0 +1,142 @@
+"""Rows to values and back."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from onward_protocol.messages import AppManifest, Event, Failure, Wait
+
+from ...model import Run, Status
+from ..port import Accepted
+
+Row = tuple[Any, ...]
+Db = sqlite3.Connection
+
+_pack = msgspec.msgpack.Encoder().encode
+_ids = msgspec.msgpack.Decoder(tuple[str, ...])
+_failure = msgspec.msgpack.Decoder(Failure)
+_texts = msgspec.msgpack.Decoder(dict[str, str])
+_wait: msgspec.msgpack.Decoder[Wait] = msgspec.msgpack.Decoder(Wait)
+_app = msgspec.msgpack.Decoder(AppManifest)
+_accepted = msgspec.msgpack.Decoder(Accepted)
+
+NO_META = _pack({})
+COLUMNS = 22
+"""How many `runs.columns` there are; what a statement adds comes behind them."""
+
+pack = _pack
+unpack_wait = _wait.decode
+unpack_app = _app.decode
+unpack_accepted = _accepted.decode
+
+
+def bare(run: Run) -> Run:
+    """Return a run without its payloads."""
+    return replace(run, events=(), input=b"", cause=None, output=b"", failure=None)
+
+
+def run_of(row: Row) -> Run:
+    """Return the run of a row of `runs.columns`, without its payloads; its tail is the row's 19th column."""
+    return Run(
+        id=row[0],
+        ord=row[1],
+        function=row[2],
+        flow_key=row[3],
+        flow_limit=row[4],
+        parent=row[5],
+        parent_key=row[6],
+        attempt=row[7],
+        created_at_ms=row[8],
+        status=Status(row[9]),
+        epoch=row[10],
+        seq=row[11],
+        pos=row[12],
+        seen=row[13],
+        generation=row[14],
+        steps=row[15],
+        state_bytes=row[16],
+        started_at_ms=row[17],
+        holder=row[19],
+        cancel_reason=row[20],
+        ended_at_ms=row[21],
+    )
+
+
+def tail_of(row: Row) -> int:
+    """Return the id of the last journal row of a run."""
+    return int(row[18])
+
+
+def with_payloads(run: Run, row: Row) -> Run:
+    """Add the payloads of a row of `runs.payloads`."""
+    events, input, cause, output, failure = row
+    return replace(
+        run,
+        events=_ids.decode(events),
+        input=input,
+        cause=failure_of(cause),
+        output=output or b"",
+        failure=failure_of(failure),
+    )
+
+
+def listed(row: Row) -> Run:
+    """Return the run of a row of `reads.columns`."""
+    events, cause, failure = row[COLUMNS:]
+    return replace(run_of(row), events=_ids.decode(events), cause=failure_of(cause), failure=failure_of(failure))
+
+
+def failure_of(data: bytes | None) -> Failure | None:
+    """Return a stored failure."""
+    return None if data is None else _failure.decode(data)
+
+
+def failure_row(failure: Failure | None) -> bytes | None:
+    """Return what is stored for a failure."""
+    return None if failure is None else _pack(failure)
+
+
+def static_row(run: Run) -> Row:
+    """Return the parameters of `runs.add_run`."""
+    return (
+        run.ord,
+        run.id,
+        run.function,
+        run.flow_key,
+        run.flow_limit,
+        run.parent,
+        run.parent_key,
+        run.attempt,
+        run.created_at_ms,
+        _pack(run.events),
+        run.input,
+        failure_row(run.cause),
+    )
+
+
+def live_row(run: Run, tail: int) -> Row:
+    """Return the parameters of `runs.put_live` and of whatever lists the same columns."""
+    return (
+        run.status.value,
+        run.epoch,
+        run.seq,
+        run.pos,
+        run.seen,
+        run.generation,
+        run.steps,
+        run.state_bytes,
+        run.started_at_ms,
+        tail,
+        run.holder,
+        run.cancel_reason,
+        run.ord,
+    )
+
+
+def event_of(row: Row) -> Event:
+    """Return the event of a row of `events.columns`."""
+    id, name, data, ts_ms, ord, key, meta = row
+    return Event(id, name, data, ts_ms, ord, key, {} if meta == NO_META else _texts.decode(meta))

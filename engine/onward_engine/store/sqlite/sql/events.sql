@@ -1,0 +1,32 @@
+-- name: columns
+id, name, data, ts_ms, ord, key, meta
+
+-- name: add_event
+INSERT OR IGNORE INTO event (ord, id, name, key, ts_ms, received_at_ms, meta, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: event
+SELECT {columns} FROM event WHERE id = ?
+
+-- name: events_after
+SELECT {columns} FROM event WHERE name = ? AND ord > ? AND received_at_ms >= ? ORDER BY ord
+
+-- name: remembered
+SELECT body, answer, expires_at_ms FROM answer WHERE event = ?
+
+-- name: remember
+INSERT OR REPLACE INTO answer (event, expires_at_ms, body, answer) VALUES (?, ?, ?, ?)
+
+-- name: forget_answers
+DELETE FROM answer WHERE event IN (SELECT event FROM answer WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)
+
+-- name: apps
+SELECT manifest FROM app ORDER BY name
+
+-- name: put_app
+INSERT OR REPLACE INTO app (name, manifest) VALUES (?, ?)
+
+-- name: meta
+SELECT value FROM meta WHERE key = ?
+
+-- name: put_meta
+INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)

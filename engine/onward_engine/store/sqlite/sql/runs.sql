@@ -1,0 +1,66 @@
+-- name: columns
+run.id, run.ord, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms,
+coalesce(live.status, ended.status), coalesce(live.epoch, ended.epoch), coalesce(live.seq, ended.seq), coalesce(live.pos, ended.pos),
+coalesce(live.seen, ended.seen), coalesce(live.generation, ended.generation), coalesce(live.steps, ended.steps),
+coalesce(live.state_bytes, ended.state_bytes), coalesce(live.started_at_ms, ended.started_at_ms), coalesce(live.tail, ended.tail),
+coalesce(live.holder, ended.holder), coalesce(live.cancel_reason, ended.cancel_reason), coalesce(ended.ended_at_ms, 0)
+
+-- name: by_id
+SELECT {columns} FROM run LEFT JOIN live USING (ord) LEFT JOIN ended USING (ord) WHERE run.id = ?
+
+-- name: by_ord
+SELECT {columns} FROM run LEFT JOIN live USING (ord) LEFT JOIN ended USING (ord) WHERE run.ord = ?
+
+-- name: payloads
+SELECT run.events, run.input, run.cause, ended.output, ended.failure FROM run LEFT JOIN ended USING (ord) WHERE run.ord = ?
+
+-- name: held_by
+SELECT ord FROM live WHERE holder = ? AND holder <> '' ORDER BY ord
+
+-- name: held
+SELECT ord FROM live WHERE holder <> '' ORDER BY ord
+
+-- name: add_run
+INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: add_live
+INSERT INTO live (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, ord)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_live
+UPDATE live SET status = ?, epoch = ?, seq = ?, pos = ?, seen = ?, generation = ?, steps = ?, state_bytes = ?, started_at_ms = ?, tail = ?,
+holder = ?, cancel_reason = ? WHERE ord = ?
+
+-- name: put_progress
+UPDATE live SET seq = ?, pos = ?, seen = ?, steps = ?, state_bytes = ?, tail = ? WHERE ord = ?
+
+-- name: drop_live
+DELETE FROM live WHERE ord = ?
+
+-- name: add_ended
+INSERT INTO ended (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, ord,
+ended_at_ms, output, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: add_journal
+INSERT INTO journal (id, prev, run, epoch, seq, data) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: last_journal
+SELECT coalesce(max(id), 0) FROM journal
+
+-- name: journal
+WITH RECURSIVE chain (id, prev) AS (
+    SELECT id, prev FROM journal WHERE id = ?
+    UNION ALL
+    SELECT journal.id, journal.prev FROM chain CROSS JOIN journal ON journal.id = chain.prev
+)
+SELECT journal.epoch, journal.seq, journal.data FROM chain CROSS JOIN journal ON journal.id = chain.id
+
+-- name: entries_after
+WITH RECURSIVE chain (id, prev, epoch, seq) AS (
+    SELECT id, prev, epoch, seq FROM journal WHERE id = :tail
+    UNION ALL
+    SELECT journal.id, journal.prev, journal.epoch, journal.seq FROM chain CROSS JOIN journal ON journal.id = chain.prev
+    WHERE chain.epoch <> 0 OR chain.seq > :pos + 1
+)
+SELECT journal.data FROM chain CROSS JOIN journal ON journal.id = chain.id WHERE chain.epoch = 0 AND chain.seq > :pos

@@ -1,0 +1,104 @@
+"""One transaction over all rows of the file."""
+
+from __future__ import annotations
+
+from ..port import StoreError
+from ..tables import OpenWait, QueueRow
+from .errors import store_error
+from .event_rows import EventRows
+from .queue_rows import QueueRows
+from .rows import Db
+from .run_rows import RunRows
+from .statements import statements
+from .wait_rows import WaitRows
+
+_SQL = statements("events")
+_ORD = "last_ord"
+
+
+class SqliteTables(RunRows, EventRows, QueueRows, WaitRows):
+    """Implements `Tables` on the connection of the one writer."""
+
+    def __init__(self, db: Db) -> None:
+        RunRows.__init__(self, db)
+        EventRows.__init__(self, db)
+        QueueRows.__init__(self, db)
+        WaitRows.__init__(self, db)
+        self._last_ord = self._stored_ord = self._read_ord()
+        self._next_due_at_ms: int | None = None
+        self._is_due_known = False
+
+    def begin(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self.flush()
+        self._db.execute("COMMIT")
+        self._claims.commit()
+        self._trim()
+
+    def rollback(self) -> None:
+        """Take back everything; also after an error that has made SQLite do so by itself."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._claims.rollback()
+        self._forget_all()
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        super().flush()
+        if self._last_ord != self._stored_ord:
+            self._db.execute(_SQL["put_meta"], (_ORD, self._last_ord))
+            self._stored_ord = self._last_ord
+
+    def savepoint(self) -> None:
+        self.flush()
+        self._db.execute("SAVEPOINT operation")
+        self._claims.savepoint()
+
+    def rollback_to_savepoint(self) -> None:
+        self._db.execute("ROLLBACK TO operation")
+        self._claims.rollback_to_savepoint()
+        self._forget_all()
+
+    def store_error(self, error: Exception) -> StoreError | None:
+        return store_error(error)
+
+    def next_ord(self) -> int:
+        self._last_ord += 1
+        return self._last_ord
+
+    # -- what is due next: asked after every batch, changed by few
+
+    def put_wait(self, wait: OpenWait) -> None:
+        self._is_due_known = False
+        super().put_wait(wait)
+
+    def drop_wait(self, ord: int, key: str) -> None:
+        self._is_due_known = False
+        super().drop_wait(ord, key)
+
+    def put_queue_row(self, row: QueueRow) -> None:
+        self._is_due_known = False
+        super().put_queue_row(row)
+
+    def drop_queue_row(self, ord: int) -> None:
+        self._is_due_known = False
+        super().drop_queue_row(ord)
+
+    def next_due_at_ms(self) -> int | None:
+        if not self._is_due_known:
+            found = (self.next_wait_due_at_ms(), self.next_row_due_at_ms())
+            self._next_due_at_ms = min((due for due in found if due is not None), default=None)
+            self._is_due_known = True
+        return self._next_due_at_ms
+
+    def _forget_all(self) -> None:
+        self._discard()
+        self._discard_apps()
+        self._is_due_known = False
+        self._last_ord = self._stored_ord = self._read_ord()
+
+    def _read_ord(self) -> int:
+        row = self._db.execute(_SQL["meta"], (_ORD,)).fetchone()
+        return 0 if row is None else int(row[0])

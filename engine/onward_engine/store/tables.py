@@ -1,0 +1,202 @@
+"""Rows, as the operations see them: the primitives that every store implements.
+
+All of it is synchronous and happens inside one transaction. A `Run` read here has no payloads (`events`, `input`,
+`cause`, `output`, `failure` are empty): most operations need only its few numbers. `full` adds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Protocol
+
+from msgspec import Struct
+from onward_protocol.messages import AppManifest, Event, Wait
+
+from ..model import Run
+from ..rules.triggers import Catalog
+from .port import Accepted, StoreError
+
+CLEANUP_KEY = ""
+"""The key under which the end of a cancelled run's clean-up time stands among its waits. No wait of a worker has it."""
+
+
+class QueueState(IntEnum):
+    """Where in the queue a run is.
+
+    OPEN: may be claimed. LATER: may be claimed from `due_at_ms` on. LINE: waits for a place of its flow key.
+    """
+
+    OPEN = 0
+    LATER = 1
+    LINE = 2
+
+
+class QueueRow(Struct, frozen=True):
+    """A run that somebody is to claim.
+
+    Lower ranks go first, then the order of acceptance: 0 has been started before, 1 is new.
+    """
+
+    ord: int
+    function: str
+    rank: int
+    state: QueueState
+    due_at_ms: int = 0
+    flow_key: str = ""
+
+
+class OpenWait(Struct, frozen=True):
+    """A wait that nothing has ended yet.
+
+    `due_at_ms` None: nothing but what it waits for can end it. `child` is the run of an invoke.
+    """
+
+    ord: int
+    key: str
+    wait: Wait
+    due_at_ms: int | None = None
+    child: str = ""
+
+
+class Journal(Struct, frozen=True):
+    """A run's stored frames as (epoch, seq, entries), in the order stored, and its encoded engine entries by pos."""
+
+    segments: tuple[tuple[int, int, bytes], ...] = ()
+    entries: tuple[bytes, ...] = ()
+
+
+class Remembered(Struct, frozen=True):
+    """The first answer to an event id that its sender chose, and the hash of what was sent with it."""
+
+    body: bytes
+    answer: Accepted
+    expires_at_ms: int
+
+
+class Tables(Protocol):
+    """One open transaction over all rows."""
+
+    def begin(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def flush(self) -> None:
+        """Bring out the errors of everything that was done so far."""
+        ...
+
+    def savepoint(self) -> None:
+        """Mark a place inside the transaction; the mark before it is forgotten."""
+        ...
+
+    def rollback_to_savepoint(self) -> None: ...
+
+    def store_error(self, error: Exception) -> StoreError | None:
+        """Tell what an error means for the whole store; None if only the operation that caused it is to blame."""
+        ...
+
+    def next_ord(self) -> int:
+        """Return the next number in the order of acceptance. Numbers may be left out, never repeated."""
+        ...
+
+    def catalog(self) -> Catalog: ...
+    def app(self, name: str) -> AppManifest | None: ...
+    def put_app(self, app: AppManifest) -> None: ...
+
+    def run(self, run: str) -> Run | None: ...
+    def run_at(self, ord: int) -> Run: ...
+    def full(self, run: Run) -> Run: ...
+    def add_run(self, run: Run) -> None: ...
+    def put_run(self, run: Run) -> None: ...
+    def end_run(self, run: Run) -> None:
+        """Store a run's terminal state, with its output and failure."""
+        ...
+
+    def held_by(self, holder: str) -> list[Run]:
+        """Return the unfinished runs of a holder, by ord."""
+        ...
+
+    def held(self) -> list[Run]:
+        """Return the unfinished runs that have a holder, by ord."""
+        ...
+
+    def add_frame(self, run: Run, entries: bytes) -> None:
+        """Append a worker's frame at (run.epoch, run.seq)."""
+        ...
+
+    def add_entry(self, run: Run, entry: bytes) -> None:
+        """Append an engine entry at run.pos."""
+        ...
+
+    def journal(self, run: Run) -> Journal: ...
+    def entries_after(self, run: Run, pos: int) -> tuple[bytes, ...]: ...
+
+    def add_event(self, event: Event, received_at_ms: int) -> bool:
+        """Store an event; False, and nothing changed, if its id exists."""
+        ...
+
+    def event(self, event: str) -> Event | None: ...
+    def events_after(self, name: str, ord: int, received_at_ms: int) -> Iterable[Event]:
+        """Return the events of this name accepted after `ord` and not before `received_at_ms`, oldest first."""
+        ...
+
+    def remembered(self, event: str) -> Remembered | None: ...
+    def remember(self, event: str, answer: Remembered) -> None: ...
+    def forget_answers(self, now_ms: int, limit: int) -> None:
+        """Delete at most `limit` answers that expired."""
+        ...
+
+    def claimed(self, claim: str) -> tuple[tuple[int, int], ...] | None:
+        """Return (ord, epoch) of what a claim took; None if it is new.
+
+        Only the process that claims ever repeats a claim.
+        """
+        ...
+
+    def put_claimed(self, claim: str, taken: tuple[tuple[int, int], ...]) -> None: ...
+
+    def queue_row(self, ord: int) -> QueueRow | None: ...
+    def put_queue_row(self, row: QueueRow) -> None: ...
+    def drop_queue_row(self, ord: int) -> None: ...
+    def heads(self, function: str, limit: int) -> list[QueueRow]:
+        """Return the first OPEN rows of a function by (rank, ord)."""
+        ...
+
+    def rows_due(self, now_ms: int, limit: int) -> list[QueueRow]:
+        """Return the LATER rows that are due, by (due, ord)."""
+        ...
+
+    def line_head(self, flow_key: str) -> QueueRow | None:
+        """Return the first row in line for a place, by (rank, ord)."""
+        ...
+
+    def places_taken(self, flow_key: str) -> int: ...
+    def has_place(self, flow_key: str, ord: int) -> bool: ...
+    def add_place(self, flow_key: str, ord: int) -> None: ...
+    def drop_place(self, flow_key: str, ord: int) -> None: ...
+
+    def wait(self, ord: int, key: str) -> OpenWait | None: ...
+    def waits_of(self, ord: int) -> list[OpenWait]:
+        """Return all open waits of a run, by key."""
+        ...
+
+    def has_waits(self, ord: int) -> bool:
+        """Tell whether a run has an open wait; the end of its clean-up time is none."""
+        ...
+
+    def put_wait(self, wait: OpenWait) -> None: ...
+    def drop_wait(self, ord: int, key: str) -> None: ...
+    def wait_paths(self, event: str) -> list[str]:
+        """Return the paths under which waits for this event name stand, "" for those without an equality."""
+        ...
+
+    def waits_at(self, event: str, path: str, value: bytes) -> list[OpenWait]:
+        """Return the event waits at this address, by (ord, key)."""
+        ...
+
+    def waits_due(self, now_ms: int, limit: int) -> list[OpenWait]:
+        """Return the waits that are due, by (due, ord, key)."""
+        ...
+
+    def next_due_at_ms(self) -> int | None:
+        """Return when the next wait or LATER row is due."""
+        ...

@@ -1,0 +1,89 @@
+"""A batch of operations in one transaction.
+
+Most batches hold nothing that can fail, so they run without a savepoint. When an operation fails all the same, the
+batch is rolled back and runs again with a savepoint around each operation: the culprit is refused, the others are
+applied in their order, and it is still one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from onward_protocol.limits import Limits, Times
+
+from .. import port
+from ..tables import Tables
+from . import cancel, checkpoint, claim, ingest, ownership, register, resume, starts, timers
+from .context import Work
+
+_log = logging.getLogger("onward.store")
+
+_HANDLERS: dict[type[port.Op[Any]], Callable[[Work, Any], object]] = {
+    port.ApplyCheckpoint: checkpoint.apply_checkpoint,
+    port.Claim: claim.claim,
+    port.Admit: ownership.admit,
+    port.Ingest: ingest.ingest,
+    port.StartRun: starts.start_run,
+    port.GiveBack: ownership.give_back,
+    port.Orphan: ownership.orphan,
+    port.Resume: resume.resume,
+    port.FireTimers: timers.fire_timers,
+    port.CancelRun: cancel.cancel_run,
+    port.Boot: ownership.boot,
+    port.Register: register.register,
+}
+
+
+def apply_batch(tables: Tables, ops: Sequence[port.Op[object]], limits: Limits, times: Times) -> port.Committed:
+    """Apply the operations in order and commit. Raises `StoreError`: then nothing is stored."""
+    try:
+        return _transact(Work(tables, limits, times), ops, _apply)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours must not suffer from it
+        _raise_store_error(tables, error)
+    return _transact(Work(tables, limits, times), ops, _apply_apart)
+
+
+_Apply = Callable[[Work, port.Op[object]], object]
+
+
+def _transact(work: Work, ops: Sequence[port.Op[object]], apply: _Apply) -> port.Committed:
+    work.tables.begin()
+    try:
+        outcomes = tuple([apply(work, op) for op in ops])
+        notices = work.finish()
+        work.tables.commit()
+    except BaseException:
+        work.tables.rollback()
+        raise
+    return port.Committed(outcomes, notices)
+
+
+def _apply(work: Work, op: port.Op[object]) -> object:
+    work.now_ms = op.now_ms
+    outcome = _HANDLERS[type(op)](work, op)
+    if work.abandoned:
+        cancel.cancel_abandoned(work)
+    return outcome
+
+
+def _apply_apart(work: Work, op: port.Op[object]) -> object:
+    work.tables.savepoint()
+    mark = work.mark()
+    try:
+        outcome = _apply(work, op)
+        work.tables.flush()
+    except Exception as error:  # noqa: BLE001 - logged below, and nobody else must suffer from it
+        _raise_store_error(work.tables, error)
+        work.tables.rollback_to_savepoint()
+        work.reset(mark)
+        _log.exception("operation refused: %s", type(op).__name__)
+        return port.Rejected("unstorable", f"this cannot be stored: {error}")
+    return outcome
+
+
+def _raise_store_error(tables: Tables, error: Exception) -> None:
+    store_error = error if isinstance(error, port.StoreError) else tables.store_error(error)
+    if store_error is not None:
+        raise store_error from error

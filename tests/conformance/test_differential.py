@@ -1,0 +1,258 @@
+"""Random operations: both stores give the same answers and end in the same state, and nobody is ever stuck."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+from onward_engine.model import Run, Status
+from onward_engine.store.memory import MemoryStore
+from onward_engine.store.port import (
+    Admit,
+    ApplyCheckpoint,
+    Boot,
+    CancelRun,
+    Claim,
+    FireTimers,
+    GiveBack,
+    Ingest,
+    NewEvent,
+    Op,
+    Orphan,
+    Register,
+    Rejected,
+    Resume,
+    RunFilter,
+    StartRun,
+)
+from onward_engine.store.sqlite import SqliteStore
+from onward_engine.store.tables import QueueState
+from onward_protocol.codec import encode_entries
+from onward_protocol.messages import (
+    AppManifest,
+    ConcurrencyLimit,
+    Draft,
+    Event,
+    EventWait,
+    Failure,
+    HandedBack,
+    Held,
+    Invoke,
+    Match,
+    Outcome,
+    Parked,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    Seen,
+    Sent,
+    Sleep,
+    Started,
+    StepDone,
+    Wait,
+    WaitClosed,
+    WaitOpened,
+    WorkerEntry,
+)
+
+from tests.conformance.driver import function
+
+BATCHES = 120
+NAMES = ("a", "b", "c", "rescue")
+APP = AppManifest(
+    "shop",
+    "1",
+    (
+        function("a", "x", on_failure="shop/rescue"),
+        function("b", "x", "y", concurrency=[ConcurrencyLimit(1, "event.data.k")]),
+        function("c", "y*", concurrency=[ConcurrencyLimit(2)]),
+        function("rescue"),
+    ),
+)
+
+
+class Chaos:
+    """Operations as workers, clients and timers might send them, right ones and wrong ones."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.now = 1_000
+        self.count = 0
+        self.runs: list[Run] = []
+
+    def batch(self, runs: list[Run]) -> list[Op[Any]]:
+        self.runs = runs
+        self.now += self.random.choice((0, 1, 50, 300, 2_000))
+        return [self.op() for _ in range(self.random.randint(1, 5))]
+
+    def op(self) -> Op[Any]:
+        kinds = [self.ingest, self.start, self.claim, self.admit, self.orphan, self.resume, self.give_back]
+        kinds += [self.cancel, self.fire, self.boot]
+        weights = (4, 1, 8, 3, 1, 1, 1, 1, 4, 0.1)
+        held = [run for run in self.runs if run.holder] or self.runs
+        if held and self.random.random() < 0.6:
+            return self.checkpoint(self.random.choice(held))
+        return self.random.choices(kinds, weights)[0]()
+
+    def id(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}_{self.count}"
+
+    def worker(self) -> str:
+        return self.random.choice(("wrk_a", "wrk_b"))
+
+    def data(self) -> bytes:
+        return msgspec.json.encode({"k": self.random.randint(0, 2)})
+
+    def some(self) -> Run:
+        return self.random.choice(self.runs) if self.runs else Run(id="run_nobody", function="shop/a", ord=0)
+
+    def ingest(self) -> Op[Any]:
+        dedup = self.random.random() < 0.2
+        id = f"mine_{self.random.randint(0, 5)}" if dedup else self.id("evt")
+        event = Event(id, self.random.choice(("x", "y", "yes", "z")), self.data(), self.now, 0)
+        return Ingest(self.now, (NewEvent(event, dedup),))
+
+    def start(self) -> Op[Any]:
+        name = self.random.choice((*NAMES, "nobody"))
+        return StartRun(self.now, self.id("run"), f"shop/{name}", msgspec.msgpack.encode({"k": 1}))
+
+    def claim(self) -> Op[Any]:
+        names = tuple(f"shop/{name}" for name in self.random.sample(NAMES, 3))
+        return Claim(self.now, self.id("claim"), self.worker(), self.random.randint(1, 3), names, 3)
+
+    def admit(self) -> Op[Any]:
+        ready = [run for run in self.runs if run.status is Status.READY]
+        run = self.random.choice(ready) if ready else self.some()
+        return Admit(self.now, run.id, run.epoch, run.holder or self.worker(), run.generation)
+
+    def orphan(self) -> Op[Any]:
+        run = self.some()
+        unfinished = ((run.id, run.epoch),) if self.random.random() < 0.3 else None
+        return Orphan(self.now, run.holder or "wrk_a", run.generation, self.now + 1_000, unfinished)
+
+    def resume(self) -> Op[Any]:
+        worker = self.worker()
+        mine = [run for run in self.runs if run.holder == worker and self.random.random() < 0.8]
+        held = tuple(
+            Held(run.id, run.epoch, run.seq, run.seq, run.seen, self.random.choice(("running", "parked")))
+            for run in mine
+        )
+        return Resume(self.now, worker, self.random.randint(2, 4), held)
+
+    def give_back(self) -> Op[Any]:
+        run = self.some()
+        return GiveBack(self.now, run.id, run.epoch, "full")
+
+    def cancel(self) -> Op[Any]:
+        return CancelRun(self.now, self.some().id, "chaos", self.random.choice((0, 100, 5_000)))
+
+    def fire(self) -> Op[Any]:
+        return FireTimers(self.now, self.random.choice((1, 3, 1000)))
+
+    def boot(self) -> Op[Any]:
+        return Boot(self.now, self.now + 500)
+
+    def checkpoint(self, run: Run) -> Op[Any]:
+        marks = [Seen(pos) for pos in range(run.seen + 1, run.pos + 1)] if self.random.random() < 0.7 else []
+        entries = (*marks, *[self.entry() for _ in range(self.random.randint(0, 3))])
+        seq = run.seq + self.random.choice((1, 1, 1, 1, 1, 0, 2))
+        epoch = run.epoch - (self.random.random() < 0.05)
+        return ApplyCheckpoint(
+            self.now,
+            run.id,
+            epoch,
+            seq,
+            run.holder if run.holder and self.random.random() < 0.95 else self.worker(),
+            run.generation,
+            encode_entries(entries),
+            entries,
+            self.outcome(),
+        )
+
+    def entry(self) -> WorkerEntry:
+        key = f"k{self.random.randint(0, 6)}"
+        choices: list[WorkerEntry] = [
+            StepDone(key, b"\x01"),
+            WaitOpened(key, self.wait()),
+            WaitOpened(key, self.wait()),
+            WaitClosed(key),
+            Sent(key, (Draft(self.random.choice(("x", "z")), self.data()),)),
+            Started(key, f"shop/{self.random.choice((*NAMES, 'nobody'))}", b"\x80"),
+        ]
+        return self.random.choice(choices)
+
+    def wait(self) -> Wait:
+        timeout = self.random.choice((None, 0, 100, 1_000))
+        choices: list[Wait] = [
+            Sleep(self.random.choice((0, 10, 500))),
+            EventWait("z", (Match("k", b"1"),), timeout, self.random.choice((None, 0, 5))),
+            EventWait("z", (), timeout),
+            Invoke(f"shop/{self.random.choice((*NAMES, 'nobody'))}", b"\x80", timeout),
+        ]
+        return self.random.choice(choices)
+
+    def outcome(self) -> Outcome | None:
+        choices: list[Outcome | None] = [None, None, None, Parked(), Parked(), HandedBack(), RunCompleted(b"\x01")]
+        return self.random.choice([*choices, RunFailed(Failure("E", "")), RunCancelled()])
+
+
+async def test_both_stores_agree_and_nobody_is_stuck(seed: int, tmp_path: Path) -> None:
+    chaos, memory = Chaos(seed), MemoryStore()
+    path = tmp_path / "onward.db"
+    sqlite = SqliteStore(path, inline=True)
+    await sqlite.open()
+    await memory.apply([Register(1, APP)])
+    await sqlite.apply([Register(1, APP)])
+    for number in range(BATCHES):
+        runs = await memory.runs(RunFilter(limit=60))
+        ops = chaos.batch([run for run in runs if not run.status.is_terminal] or runs)
+        committed = await sqlite.apply(ops)
+        assert committed == await memory.apply(ops), (number, ops)
+        assert [outcome for outcome in committed.outcomes if is_a_bug(outcome)] == []
+        check_that_nobody_is_stuck(memory)
+        if number == BATCHES // 2:
+            await sqlite.close()
+            sqlite = SqliteStore(path, inline=True)
+            await sqlite.open()
+    await check_that_both_hold_the_same(memory, sqlite)
+    await sqlite.close()
+
+
+async def check_that_both_hold_the_same(memory: MemoryStore, sqlite: SqliteStore) -> None:
+    every = RunFilter(limit=10_000)
+    runs = await memory.runs(every)
+    assert await sqlite.runs(every) == runs
+    for run in runs:
+        assert await sqlite.run(run.id) == await memory.run(run.id)
+        assert await sqlite.steps(run.id) == await memory.steps(run.id)
+
+
+def is_a_bug(outcome: object) -> bool:
+    return isinstance(outcome, Rejected) and outcome.code == "unstorable"
+
+
+def check_that_nobody_is_stuck(store: MemoryStore) -> None:
+    tables = store._tables
+    assigned: dict[str, int] = {}
+    for run in tables.runs.values():
+        row = tables.queue_row(run.ord)
+        match run.status:
+            case Status.QUEUED | Status.READY | Status.ORPHANED:
+                assert row is not None, run
+                assert row.state is not QueueState.LINE or tables.places_taken(run.flow_key) >= run.flow_limit
+            case Status.ASSIGNED:
+                assert (row, run.holder != "") == (None, True), run
+            case Status.PARKED:
+                assert row is None, run
+                assert tables.has_waits(run.ord), run
+            case _:
+                assert (row, tables.waits_of(run.ord)) == (None, []), run
+        if run.status in (Status.ASSIGNED, Status.ORPHANED) and run.flow_key:
+            assigned[run.flow_key] = assigned.get(run.flow_key, 0) + 1
+            assert assigned[run.flow_key] <= run.flow_limit
+            assert tables.has_place(run.flow_key, run.ord)
+        elif run.status.is_terminal or run.status is Status.PARKED:
+            assert not tables.has_place(run.flow_key, run.ord)

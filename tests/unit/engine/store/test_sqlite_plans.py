@@ -1,0 +1,42 @@
+"""No statement reads rows that it does not need: its cost must not grow with backlog or with history."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from onward_engine.store.sqlite.opening import MEMORY, open_for_writing
+from onward_engine.store.sqlite.statements import statements
+
+READ_WHOLE = {
+    "held",  # once, at the start
+    "apps",  # as many as there are apps
+    "next_row_due",  # the first entry of its index
+    "last_journal",  # the end of the table
+    "page_all",  # in order of the primary key, up to the page's limit
+    "page_live",
+    "page_completed",
+    "columns",
+}
+STATEMENTS = [
+    (group, name, text)
+    for group in ("runs", "events", "queue", "waits", "reads")
+    for name, text in statements(group).items()
+    if name not in READ_WHOLE
+]
+
+
+@pytest.mark.parametrize(("group", "name", "text"), STATEMENTS, ids=[f"{g}.{n}" for g, n, _ in STATEMENTS])
+def test_a_statement_finds_its_rows_by_an_index(group: str, name: str, text: str) -> None:
+    del group, name
+    db = open_for_writing(MEMORY, lambda: "history")
+    named = dict.fromkeys(re.findall(r":(\w+)", text), 1)
+    values = named or (1,) * text.count("?")
+    plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {text}", values)]
+    db.close()
+    assert [line for line in plan if line.startswith("SCAN") and not _is_small(line)] == []
+    assert [line for line in plan if "USE TEMP B-TREE" in line] == []
+
+
+def _is_small(line: str) -> bool:
+    return line.split()[1] in ("chain", "found", "CONSTANT")

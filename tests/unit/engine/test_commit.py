@@ -1,0 +1,126 @@
+"""Group commit: in order, all or nothing, and only then spoken."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from onward_engine.commit import Refused
+from onward_engine.engine import Engine
+from onward_engine.settings import Bounds
+from onward_engine.store.port import Register, StoreBroken, StoreFull
+from onward_protocol.messages import Ack, Assign, StepDone
+
+from tests.support import Network, simulate
+from tests.unit.engine.peer import NIL, SHOP, Peer, engine, send
+from tests.unit.engine.stores import Failing, Gated
+
+
+def test_everything_that_waits_goes_into_one_transaction() -> None:
+    async def main(_: Network) -> None:
+        store = Gated()
+        async with engine(store) as running:
+            await asyncio.gather(*(running.committer.commit(Register(now_ms=1, app=SHOP)) for _ in range(50)))
+            assert ["Register"] * 50 in store.batches
+
+    simulate(main)
+
+
+def test_the_answers_of_one_transaction_leave_in_one_message() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            worker = await Peer(running).connect()
+            runs = [await send(running) for _ in range(4)]
+            epochs = [(await worker.next(Assign, run)).epoch for run in runs]
+            before = worker.messages
+            for run, epoch in zip(runs, epochs, strict=True):
+                worker.report(run, epoch, 1, StepDone("a", NIL))
+            for run in runs:
+                await worker.next(Ack, run)
+            assert worker.messages == before + 1
+
+    simulate(main)
+
+
+def test_nothing_is_answered_before_it_is_durable() -> None:
+    async def main(_: Network) -> None:
+        store = Gated()
+        async with engine(store) as running:
+            worker = await Peer(running).connect()
+            run = await send(running)
+            epoch = (await worker.next(Assign, run)).epoch
+            store.gate.clear()
+            worker.report(run, epoch, 1, StepDone("a", NIL))
+            sending = asyncio.create_task(send(running))
+            await asyncio.sleep(5)
+            assert not sending.done()
+            assert not any(isinstance(frame, Ack) for frame in worker.frames)
+            store.gate.set()
+            await worker.next(Ack, run)
+            await sending
+
+    simulate(main)
+
+
+def test_a_full_disk_refuses_what_can_be_sent_again_and_keeps_what_cannot() -> None:
+    async def main(_: Network) -> None:
+        store = Failing()
+        async with engine(store) as running:
+            worker = await Peer(running).connect()
+            run = await send(running)
+            epoch = (await worker.next(Assign, run)).epoch
+            store.is_full = True
+            worker.report(run, epoch, 1, StepDone("a", NIL))
+            await asyncio.sleep(0.1)
+            with pytest.raises(Refused, match="disk is full"):
+                await send(running)
+            await asyncio.sleep(30)
+            store.is_full = False
+            assert (await worker.next(Ack, run)).seq == 1
+            await send(running)
+
+    simulate(main)
+
+
+def test_work_from_outside_is_refused_when_too_much_waits() -> None:
+    async def main(_: Network) -> None:
+        store = Gated()
+        async with engine(store, bounds=Bounds(commit_ops_max=3)) as running:
+            await Peer(running).connect()
+            store.gate.clear()
+            first = asyncio.create_task(send(running))
+            await asyncio.sleep(0.1)
+            waiting = [asyncio.create_task(send(running)) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            with pytest.raises(Refused, match="try again"):
+                await send(running)
+            store.gate.set()
+            await asyncio.gather(first, *waiting)
+
+    simulate(main)
+
+
+def test_a_disk_that_fails_ends_the_engine_and_acknowledges_nothing() -> None:
+    async def main(_: Network) -> None:
+        store = Failing()
+        running = Engine(store=store, listens=False)
+        await running.start()
+        worker = await Peer(running).connect()
+        store.is_broken = True
+        with pytest.raises(Refused, match="has stopped"):
+            await send(running)
+        await worker.gone()
+        with pytest.raises(StoreBroken, match="the disk failed"):
+            await running.stop()
+
+    simulate(main)
+
+
+def test_an_engine_does_not_start_on_a_full_disk() -> None:
+    async def main(_: Network) -> None:
+        store = Failing()
+        store.is_full = True
+        with pytest.raises(StoreFull, match="free some space"):
+            await Engine(store=store, listens=False).start()
+
+    simulate(main)
