@@ -1,0 +1,126 @@
+"""What type checkers say about each call. Checked by mypy and pyright, never run."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_type
+from uuid import UUID
+
+from onward import (
+    App,
+    AsyncStep,
+    Client,
+    Context,
+    Event,
+    EventType,
+    Function,
+    RunHandle,
+    SyncClient,
+    SyncContext,
+    SyncRunHandle,
+    SyncStep,
+    current,
+    step,
+)
+
+from tests.typing import program_1 as orders
+from tests.typing import program_2 as crawler
+from tests.typing.program_1 import Order, OrderConfirmed, OrderPlaced, Reservation
+from tests.typing.program_2 import Batch, Page
+
+app = App("types")
+
+assert_type(OrderPlaced, EventType[Order])
+assert_type(OrderPlaced(Order("o1", "ann", Decimal(1))), Event[Order])
+assert_type(orders.process_order, Function[Order, str])
+assert_type(crawler.crawl, Function[Batch, int])
+
+
+@step(id="total")
+def total(page: Page, /) -> int:
+    return page.words
+
+
+async def shout(text: str, *, times: int = 1) -> str:
+    return text * times
+
+
+def count(text: str) -> int:
+    return len(text)
+
+
+@app.on(OrderPlaced)
+async def in_async_code(ctx: Context[Order]) -> Decimal:
+    assert_type(ctx.data, Order)
+    assert_type(ctx.event, Event[Order])
+    assert_type(ctx.events, tuple[Event[Order], ...])
+    assert_type(await orders.reserve(ctx.data), Reservation)
+    assert_type(await orders.charge(ctx.data, key="k"), Decimal)
+    assert_type(await crawler.fetch.aio("url", limit=3), Page)
+    assert_type(await orders.charge.with_options(id="again")(ctx.data, key="k"), Decimal)
+    assert_type(await ctx.step.run("shout", shout, "hi", times=2), str)
+    assert_type(await ctx.step.run("count", count, "hi"), int)
+    assert_type(await ctx.step.run("reserve", orders.reserve, ctx.data), Reservation)
+    assert_type(await ctx.step.run("fetch", crawler.fetch, "url", limit=1), Page)
+    assert_type(await ctx.step.options(barrier=True).run("count", count, "hi"), int)
+    assert_type(await ctx.wait_for_event(OrderConfirmed, match="id", timeout="24h"), Event[Order] | None)
+    assert_type(await ctx.wait_for_event("any/event"), Event[Any] | None)
+    assert_type(await ctx.invoke(orders.make_invoice, ctx.data), str)
+    assert_type(await ctx.invoke(crawler.crawl, Batch("b", [])), int)
+    assert_type(await ctx.send(OrderPlaced(ctx.data)), tuple[str, ...])
+    assert_type(await asyncio.gather(orders.reserve(ctx.data), ctx.step.run("n", count, "hi")), tuple[Reservation, int])
+    assert_type(await ctx.map(orders.reserve, [ctx.data], limit=8), list[Reservation])
+    assert_type(await ctx.map(shout, ["a"]), list[str])
+    assert_type(await ctx.map(crawler.fetch, ["url"]), list[Page])
+    assert_type(await ctx.map(total, [Page("u", 1)]), list[int])
+    assert_type(ctx.now(), datetime)
+    assert_type(ctx.random(), float)
+    assert_type(ctx.uuid(), UUID)
+    assert_type(current(), Context[Any] | SyncContext[Any] | None)
+    return ctx.data.total
+
+
+@app.function(Batch)
+def in_plain_code(ctx: SyncContext[Batch]) -> list[Page]:
+    assert_type(crawler.fetch("url"), Page)
+    assert_type(ctx.step.run("count", count, "hi"), int)
+    assert_type(ctx.step.run("shout", shout, "hi"), str)
+    assert_type(ctx.wait_for_event(OrderConfirmed), Event[Order] | None)
+    assert_type(ctx.invoke(orders.make_invoice, Order("o", "c", Decimal(1))), str)
+    assert_type(ctx.gather(lambda: crawler.fetch("a"), lambda: count("b")), tuple[Page, int])
+    assert_type(ctx.gather(lambda: 1, lambda: "a", lambda: None), tuple[int, str, None])
+    calls: list[Callable[[], Page]] = []
+    assert_type(ctx.gather(*calls), tuple[Page, ...])
+    assert_type(ctx.map(crawler.fetch, ["a"], limit=2), list[Page])
+    assert_type(ctx.map(count, ["a"]), list[int])
+    return []
+
+
+assert_type(in_async_code, Function[Order, Decimal])
+assert_type(in_plain_code, Function[Batch, list[Page]])
+assert_type(total, SyncStep[[Page], int])
+
+
+async def annotated(step_: AsyncStep[[Order], Reservation]) -> Reservation:
+    return await step_.fn(Order("o", "c", Decimal(1)))
+
+
+async def from_outside(client: Client) -> None:
+    order = Order("o", "c", Decimal(1))
+    assert_type(await client.start(orders.process_order, order), RunHandle[str])
+    assert_type(await client.start("shop/process_order", {"id": "o"}), RunHandle[Any])
+    assert_type(await client.run(crawler.crawl, Batch("b", [])), int)
+    assert_type(await orders.process_order.start(order, key="o1"), RunHandle[str])
+    assert_type(await orders.process_order.run(order), str)
+    for event in await client.send(OrderPlaced(order)):
+        assert_type(event.runs, tuple[RunHandle[Any], ...])
+
+
+def from_plain_code(client: SyncClient) -> None:
+    assert_type(client.start(crawler.crawl, Batch("b", [])), SyncRunHandle[int])
+    assert_type(client.run(crawler.crawl, Batch("b", [])), int)
+
+
+async def passed_on() -> None:
+    assert_type(await annotated(orders.reserve), Reservation)

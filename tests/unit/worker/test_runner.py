@@ -1,0 +1,384 @@
+"""All runs of a worker: slots and credit, and what is said to the engine."""
+
+import asyncio
+from typing import Any
+
+from onward.host import Host
+from onward_protocol.messages import (
+    Ack,
+    Assign,
+    Cancel,
+    Checkpoint,
+    Due,
+    EventWait,
+    Fence,
+    HandedBack,
+    Held,
+    Parked,
+    Return,
+    RunCompleted,
+    RunRef,
+    Wake,
+)
+from onward_protocol.messages import RunCancelled as CancelledOutcome
+
+from tests.support.paper_engine import PaperEngine, PaperRun, Program, call, finished, quiet, until
+
+
+async def waiting(host: Host) -> str:
+    await host.wait("w", EventWait("e"))
+    return "done"
+
+
+async def blocked(host: Host) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def passing() -> None: ...
+
+
+async def parked(engine: PaperEngine, run: str = "run_1") -> PaperRun:
+    state = engine.start(run)
+    await quiet(engine)
+    assert state.outcome == Parked()
+    return state
+
+
+def due(pos: int) -> Due:
+    return Due(pos, "w@0#0")
+
+
+# -- slots and credit
+
+
+async def test_a_run_takes_a_slot_until_it_ends() -> None:
+    async def function(host: Host) -> None:
+        await host.step(call(passing))
+
+    engine = PaperEngine(Program(function), slots=2)
+    engine.start()
+    assert (engine.runner.free, engine.runner.accepted) == (1, 1)
+    await finished(engine)
+    await quiet(engine)
+    assert (engine.runner.free, engine.runner.accepted) == (2, 1)
+
+
+async def test_an_assignment_without_a_free_slot_is_returned() -> None:
+    engine = PaperEngine(Program(blocked), slots=1)
+    engine.start("run_1")
+    engine.start("run_2")
+    assert engine.returned == [Return("run_2", 1, "full")]
+    assert engine.runner.accepted == 1
+    await engine.runner.close()
+
+
+async def test_an_unknown_function_is_returned() -> None:
+    engine = PaperEngine(Program(blocked))
+    engine.start("run_1", "app/other")
+    assert engine.returned == [Return("run_1", 1, "unknown")]
+
+
+async def test_the_same_assignment_again_changes_nothing() -> None:
+    engine = PaperEngine(Program(blocked))
+    run = engine.start()
+    run.epoch = 0
+    engine.runner.handle(run.assign())
+    assert engine.runner.accepted == 1
+    await engine.runner.close()
+
+
+async def test_credit_belongs_to_a_connection() -> None:
+    engine = PaperEngine(Program(blocked))
+    engine.start()
+    engine.runner.new_connection()
+    assert engine.runner.accepted == 0
+    await engine.runner.close()
+
+
+async def test_a_new_epoch_starts_only_when_the_old_code_has_ended_and_takes_over_its_slot() -> None:
+    order: list[str] = []
+
+    async def function(host: Host) -> None:
+        order.append(f"begin {host.epoch}")
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            order.append(f"end {host.epoch}")
+
+    engine = PaperEngine(Program(function), slots=1)
+    run = engine.start()
+    await quiet(engine)
+    engine.runner.handle(run.assign())
+    assert engine.returned == []
+    await quiet(engine)
+    assert order == ["begin 1", "end 1", "begin 2"]
+    assert engine.runner.free == 0
+    await engine.runner.close()
+
+
+# -- parking and waking
+
+
+async def test_a_parked_run_is_held_without_a_slot() -> None:
+    engine = PaperEngine(Program(waiting), slots=1)
+    await parked(engine)
+    assert engine.runner.free == 1
+    assert engine.runner.held() == (Held("run_1", 1, 1, 1, 0, "parked"),)
+    await engine.runner.close()
+
+
+async def test_a_wake_with_a_slot_lets_it_go_on() -> None:
+    engine = PaperEngine(Program(waiting), slots=1)
+    await parked(engine)
+    engine.wake(due, slot=True)
+    assert engine.runner.accepted == 2
+    assert await finished(engine) == "done"
+
+
+async def test_a_wake_without_a_slot_is_remembered_until_one_comes() -> None:
+    engine = PaperEngine(Program(waiting))
+    run = await parked(engine)
+    engine.wake(due)
+    await quiet(engine)
+    assert run.outcome == Parked()
+    assert engine.runner.held()[0].known == 1
+    engine.runner.handle(Wake("run_1", 1, tuple(run.entries), slot=True))
+    assert await finished(engine) == "done"
+
+
+async def test_a_run_that_wakes_without_a_free_slot_leaves_so_that_it_goes_on_in_one_place_only() -> None:
+    async def function(host: Host) -> Any:
+        return await (blocked(host) if host.run_id == "run_2" else waiting(host))
+
+    engine = PaperEngine(Program(function), slots=1)
+    await parked(engine)
+    engine.start("run_2")
+    engine.wake(due, slot=True)
+    assert engine.returned == [Return("run_1", 1, "full")]
+    assert [held.run for held in engine.runner.held()] == ["run_2"]
+    engine.runner.handle(Fence("run_2", 1))
+    await quiet(engine)
+    assert engine.runner.held() == ()
+
+
+async def test_a_slot_for_a_run_that_is_not_parked_is_given_back_at_once() -> None:
+    engine = PaperEngine(Program(blocked), slots=3)
+    run = engine.start()
+    engine.runner.handle(Wake(run.run, 1, (), slot=True))
+    assert (engine.runner.accepted, engine.runner.free) == (2, 2)
+    await engine.runner.close()
+
+
+async def test_a_parked_run_that_moves_by_itself_takes_a_free_slot_or_waits_for_one() -> None:
+    releases: list[asyncio.Future[None]] = []
+
+    async def function(host: Host) -> str:
+        if host.run_id == "run_2":
+            await blocked(host)
+        outside = asyncio.get_running_loop().create_future()
+        releases.append(outside)
+        waiter = asyncio.create_task(host.wait("w", EventWait("e")))
+        await outside
+        await host.step(call(passing))
+        waiter.cancel()
+        return "done"
+
+    engine = PaperEngine(Program(function), slots=1)
+    run = await parked(engine)
+    engine.start("run_2")
+    releases[0].set_result(None)
+    await quiet(engine)
+    assert run.written[-1].__class__.__name__ == "WaitOpened"
+    engine.runner.handle(Fence("run_2", 1))
+    assert await finished(engine) == "done"
+    assert engine.runner.accepted == 2
+
+
+async def test_frames_for_a_run_that_is_not_here_are_answered_unknown() -> None:
+    engine = PaperEngine(Program(waiting))
+    engine.runner.handle(Wake("run_9", 4, (), slot=True))
+    engine.runner.handle(Cancel("run_9", 4, 1, 0))
+    assert engine.returned == [Return("run_9", 4, "unknown")] * 2
+    engine.runner.handle(Ack("run_9", 4, 1))
+    engine.runner.handle(Fence("run_9", 4))
+
+
+async def test_a_cancelled_parked_run_takes_a_slot_to_clean_up() -> None:
+    engine = PaperEngine(Program(waiting))
+    run = await parked(engine)
+    engine.runner.handle(Cancel("run_1", 1, 1, 1000, "stop"))
+    run.entries.append(due(1))  # stands for the engine's own entry, so that it may be marked
+    assert await finished(engine) == CancelledOutcome("stop")
+
+
+async def test_the_longest_parked_run_leaves_when_there_are_too_many() -> None:
+    engine = PaperEngine(Program(waiting), resident_max=1)
+    await parked(engine, "run_1")
+    await parked(engine, "run_2")
+    await quiet(engine)
+    assert engine.returned == [Return("run_1", 1, "evicted")]
+    assert [held.run for held in engine.runner.held()] == ["run_2"]
+    await engine.runner.close()
+
+
+async def test_a_run_that_parked_for_too_long_leaves() -> None:
+    engine = PaperEngine(Program(waiting), park_ttl_ms=5)
+    await parked(engine)
+    await until(lambda: engine.returned)
+    assert engine.runner.held() == ()
+
+
+async def test_a_parked_run_does_not_leave_before_its_frames_are_durable() -> None:
+    engine = PaperEngine(Program(waiting), resident_max=0, auto=False)
+    engine.start()
+    await quiet(engine)
+    assert engine.returned == []
+    engine.store()
+    assert engine.returned == [Return("run_1", 1, "evicted")]
+    await engine.runner.close()
+
+
+# -- frames
+
+
+async def test_a_run_that_ended_is_held_until_its_last_frame_is_durable() -> None:
+    async def function(host: Host) -> None:
+        await host.step(call(passing))
+
+    engine = PaperEngine(Program(function), auto=False)
+    engine.start()
+    await quiet(engine)
+    assert engine.runner.held() == (Held("run_1", 1, 1, 0, 0, "ended"),)
+    assert engine.runner.free == engine.slots
+    engine.store()
+    assert engine.runner.held() == ()
+
+
+async def test_unacknowledged_frames_are_sent_again_in_order() -> None:
+    async def function(host: Host) -> None:
+        await host.step(call(passing))
+        await host.step(call(passing))
+        await blocked(host)
+
+    engine = PaperEngine(Program(function, window=16), auto=False)
+    engine.start()
+    await quiet(engine)
+    sent = [frame.seq for frame in engine.sent if isinstance(frame, Checkpoint)]
+    engine.sent.clear()
+    engine.runner.resend()
+    assert [frame.seq for frame in engine.sent if isinstance(frame, Checkpoint)] == sent == [1, 2]
+    engine.sent.clear()
+    engine.runner.handle(Ack("run_1", 1, 1, resend=True))
+    assert [frame.seq for frame in engine.sent if isinstance(frame, Checkpoint)] == [2]
+    await engine.runner.close()
+
+
+async def test_acknowledgements_of_another_epoch_or_of_frames_never_sent_change_nothing() -> None:
+    engine = PaperEngine(Program(waiting), auto=False)
+    engine.start()
+    await quiet(engine)
+    engine.runner.handle(Ack("run_1", 7, 1))
+    engine.runner.handle(Ack("run_1", 1, 99))
+    assert engine.runner.held()[0].acked_seq == 0
+    await engine.runner.close()
+
+
+async def test_a_fenced_run_is_forgotten_and_sends_nothing_more() -> None:
+    engine = PaperEngine(Program(waiting))
+    run = await parked(engine)
+    frames = len(run.segments)
+    engine.runner.handle(Fence("run_1", 1))
+    await quiet(engine)
+    assert engine.runner.held() == ()
+    assert len(run.segments) == frames
+    assert engine.returned == []
+
+
+async def test_no_body_starts_without_a_lease() -> None:
+    ran: list[int] = []
+
+    async def function(host: Host) -> None:
+        async def body() -> None:
+            ran.append(1)
+
+        await host.step(call(body))
+
+    engine = PaperEngine(Program(function))
+    engine.may_start = False
+    engine.start()
+    await quiet(engine)
+    assert ran == []
+    engine.may_start = True
+    engine.runner.nudge()
+    await finished(engine)
+    assert ran == [1]
+
+
+# -- the way out
+
+
+async def test_a_drain_lets_bodies_end_and_hands_every_run_back() -> None:
+    release: list[asyncio.Event] = []
+
+    async def function(host: Host) -> None:
+        async def slow() -> None:
+            release.append(asyncio.Event())
+            await release[0].wait()
+
+        if host.run_id == "run_2":
+            await waiting(host)
+        await host.step(call(slow))
+        await host.step(call(passing))
+
+    engine = PaperEngine(Program(function))
+    run = engine.start()
+    other = await parked(engine, "run_2")
+    draining = asyncio.create_task(engine.runner.drain())
+    await quiet(engine)
+    assert not draining.done()
+    assert engine.runner.unfinished() == (RunRef("run_1", 1),)
+    release[0].set()
+    await draining
+    await quiet(engine)
+    assert run.outcome == HandedBack("the worker stops")
+    assert [entry.key for entry in run.written] == ["slow@0#0"]  # type: ignore[union-attr]
+    assert engine.returned == [Return("run_2", 1, "evicted")]
+    assert other.outcome == Parked()
+    assert engine.runner.unfinished() == ()
+
+
+async def test_a_run_whose_last_body_ends_during_a_drain_completes() -> None:
+    release: list[asyncio.Event] = []
+
+    async def function(host: Host) -> None:
+        async def slow() -> None:
+            release.append(asyncio.Event())
+            await release[0].wait()
+
+        await host.step(call(slow))
+
+    engine = PaperEngine(Program(function))
+    run = engine.start()
+    await quiet(engine)
+    draining = asyncio.create_task(engine.runner.drain())
+    release[0].set()
+    await draining
+    await quiet(engine)
+    assert isinstance(run.outcome, RunCompleted)
+
+
+async def test_nothing_is_accepted_during_a_drain() -> None:
+    engine = PaperEngine(Program(waiting))
+    await engine.runner.drain()
+    engine.runner.handle(Assign("run_1", 1, "app/fn", 1, 1))
+    assert engine.returned == [Return("run_1", 1, "draining")]
+
+
+async def test_closing_ends_everything_without_a_frame() -> None:
+    engine = PaperEngine(Program(blocked))
+    run = engine.start()
+    await quiet(engine)
+    await engine.runner.close()
+    assert run.segments == []
+    assert engine.runner.held() == ()
+    assert engine.runner.free == engine.slots

@@ -1,0 +1,179 @@
+"""The embeddable worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from onward import App, ConfigError, Context, NotConnected, Worker
+from onward.worker import _settings_of
+from onward_protocol.messages import Bye, Checkpoint, Hello, RunCompleted
+
+from tests.support import Network, simulate
+from tests.unit.worker.engine_end import Dock, assign
+
+opened: list[str] = []
+
+
+@asynccontextmanager
+async def pool(app: App) -> AsyncGenerator[str]:
+    opened.append("open")
+    yield "the pool"
+    opened.append("close")
+
+
+app = App("shop", lifespan=pool)
+other = App("desk")
+
+
+@app.function(str)
+async def state(ctx: Context[str]) -> str:
+    return str(ctx.state)
+
+
+@other.function(str)
+async def echo(ctx: Context[str]) -> str:
+    return ctx.data
+
+
+@pytest.mark.parametrize(
+    ("target", "ids"),
+    [
+        (app, {"shop/state"}),
+        (echo, {"desk/echo"}),
+        ([app, other], {"shop/state", "desk/echo"}),
+        ([state, echo], {"shop/state", "desk/echo"}),
+    ],
+)
+def test_it_runs_an_app_a_function_or_a_list_of_these(target: object, ids: set[str]) -> None:
+    assert set(Worker(target).functions) == ids
+
+
+def test_it_offers_what_it_runs_and_gives_the_lifespan_to_every_run() -> None:
+    async def main(network: Network) -> None:
+        dock = Dock()
+        async with Worker([app, other], concurrency=7, labels={"zone": "a"}, dial=dock.dial) as worker:
+            peer = await dock.accept()
+            hello = await peer.welcome()
+            assert ([one.name for one in hello.apps], hello.slots, hello.labels) == (["shop", "desk"], 7, {"zone": "a"})
+            peer.send(assign("run_1", "shop/state", "x"))
+            frame = await peer.next(Checkpoint)
+            assert frame.outcome == RunCompleted(b"\xa8the pool")
+            states = [worker.state]
+            peer.wire.cut()
+            answering = asyncio.create_task(acknowledge_everything(dock))
+            states.append(worker.state)
+        assert [*states, worker.state] == ["connected", "connected", "stopped"]
+        assert opened == ["open", "close"]
+        answering.cancel()
+
+    opened.clear()
+    simulate(main)
+
+
+async def acknowledge_everything(dock: Dock) -> None:
+    from onward_protocol.messages import Ack
+
+    peer = await dock.accept()
+    await peer.welcome()
+    while True:
+        frame = await peer.next(Checkpoint)
+        peer.send(Ack(frame.run, frame.epoch, frame.seq))
+
+
+def test_it_does_not_wait_for_an_engine_to_start_or_to_stop() -> None:
+    async def main(network: Network) -> None:
+        dock = Dock()
+        dock.refuse(100)
+        async with Worker(echo, dial=dock.dial):
+            await asyncio.sleep(1)
+
+    simulate(main)
+
+
+def test_a_stop_before_the_start_is_not_forgotten() -> None:
+    async def main(network: Network) -> None:
+        worker = Worker(echo, dial=Dock().dial)
+        worker.stop()
+        await worker.run()
+        assert worker.state == "stopped"
+
+    simulate(main)
+
+
+def test_stop_says_goodbye() -> None:
+    async def main(network: Network) -> None:
+        dock = Dock()
+        worker = Worker(echo, dial=dock.dial)
+        running = asyncio.create_task(worker.run())
+        peer = await dock.accept()
+        await peer.welcome()
+        await asyncio.sleep(1)
+        worker.stop()
+        await peer.next(Bye)
+        await running
+
+    simulate(main)
+
+
+def test_an_engine_that_does_not_want_it_is_an_error_for_who_embeds_it() -> None:
+    async def main(network: Network) -> None:
+        dock = Dock()
+        running = asyncio.create_task(Worker(echo, dial=dock.dial).run())
+        peer = await dock.accept()
+        await peer.next(Hello)
+        peer.session.refuse("forbidden", "wrong app")
+        peer.flush()
+        with pytest.raises(NotConnected, match="wrong app"):
+            await running
+
+    simulate(main)
+
+
+def test_two_workers_of_one_app_are_two_instances() -> None:
+    assert Worker(echo).instance != Worker(echo).instance
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"concurrency": 0}, "E0105"),
+        ({"drain_timeout": "soon"}, "E0104"),
+        ({"url": "http://engine.example"}, "E0404"),
+        ({"url": "engine:8484"}, "E0114"),
+    ],
+)
+def test_a_wrong_option_is_told_when_the_worker_is_made(options: dict[str, object], code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Worker(echo, **options)  # type: ignore[arg-type]
+    assert caught.value.code == code
+
+
+def test_another_address_keeps_the_apps_own_token() -> None:
+    own = App("own", url="http://127.0.0.1:1", token="onw_own")
+    own.function(str, id="f")(echo.fn)
+    assert Worker(own).url == "http://127.0.0.1:1"
+    assert Worker(own, url="http://127.0.0.1:2").url == "http://127.0.0.1:2"
+    assert _settings_of(own, "http://127.0.0.1:2").token() == "onw_own"
+
+
+def test_plain_http_to_another_machine_can_be_allowed() -> None:
+    assert Worker(echo, url="http://engine.example", insecure=True).url == "http://engine.example"
+
+
+def test_a_worker_without_functions_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match="no functions"):
+        Worker(App("empty"))
+
+
+def test_several_lifespans_are_a_mistake() -> None:
+    @asynccontextmanager
+    async def second(app: App) -> AsyncGenerator[None]:
+        yield
+
+    third = App("third", lifespan=second)
+    third.function(str, id="f")(echo.fn)
+    with pytest.raises(ConfigError, match="shop, third"):
+        Worker([app, third])

@@ -1,0 +1,105 @@
+"""Onward: Python functions that run durably.
+
+functions = App("shop")
+
+@step
+async def charge(order: Order) -> Decimal: ...
+
+@functions.on(OrderPlaced)
+async def process(ctx: Context[Order]) -> Decimal:
+    return await charge(ctx.data)          # runs once, however often a worker dies
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onward.app import App
+from onward.config import Checkpoint, Concurrency, Retry
+from onward.context import Context
+from onward.durations import Duration
+from onward.errors import (
+    CodecError,
+    ConfigError,
+    Evicted,
+    InvokeFailed,
+    NonDeterminism,
+    NonRetryable,
+    NotConnected,
+    OnwardError,
+    PayloadTooLarge,
+    RetryAfter,
+    RunCancelled,
+    RunFailed,
+    StepFailed,
+    StepInsideStep,
+    WorkerLost,
+)
+from onward.events import Event, EventType
+from onward.function import Function
+from onward.running import current
+from onward.serde import register_type
+from onward.step import AsyncStep, SyncStep, step
+from onward.sync_context import SyncContext
+
+if TYPE_CHECKING:
+    from onward.client import Client, RunHandle
+    from onward.sync_client import SyncClient, SyncRunHandle
+    from onward.worker import Worker
+
+__all__ = [
+    "App",
+    "AsyncStep",
+    "Checkpoint",
+    "Client",
+    "CodecError",
+    "Concurrency",
+    "ConfigError",
+    "Context",
+    "Duration",
+    "Event",
+    "EventType",
+    "Evicted",
+    "Function",
+    "InvokeFailed",
+    "NonDeterminism",
+    "NonRetryable",
+    "NotConnected",
+    "OnwardError",
+    "PayloadTooLarge",
+    "Retry",
+    "RetryAfter",
+    "RunCancelled",
+    "RunFailed",
+    "RunHandle",
+    "StepFailed",
+    "StepInsideStep",
+    "SyncClient",
+    "SyncContext",
+    "SyncRunHandle",
+    "SyncStep",
+    "Worker",
+    "WorkerLost",
+    "current",
+    "register_type",
+    "step",
+]
+
+_LAZY = {
+    "Client": "onward.client",
+    "RunHandle": "onward.client",
+    "SyncClient": "onward.sync_client",
+    "SyncRunHandle": "onward.sync_client",
+    "Worker": "onward.worker",
+}
+"""Loaded when they are first asked for: a worker needs no HTTP client, and a client no WebSocket."""
+
+
+if not TYPE_CHECKING:  # to a type checker it would say that every name exists
+
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'onward' has no attribute '{name}'")
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)

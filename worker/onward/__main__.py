@@ -1,0 +1,3 @@
+from onward_cli.main import run
+
+run()

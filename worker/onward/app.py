@@ -1,0 +1,226 @@
+"""The registry of durable functions and their common settings: what a worker loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from onward_protocol import messages
+
+from onward.callables import check_takes, name_of, place_of
+from onward.config import Checkpoint, Concurrency, Retry
+from onward.errors import ConfigError
+from onward.events import EventType
+from onward.function import FailureHandler, Function, FunctionDecorator, FunctionOptions, failure_function
+from onward.names import check_plain_name
+from onward.reach import named_in
+from onward.settings import Settings
+
+if TYPE_CHECKING:
+    from onward.client import Client
+
+I = TypeVar("I")  # noqa: E741 - input
+
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+
+
+class App:
+    """Registers durable functions. `worker run app:functions` loads it.
+
+    `retry` and `checkpoint` are the defaults of its functions. `lifespan(app)` is entered once in every worker; what it
+    yields is `ctx.state`. `url` and `token` are for the App's own client; without them the environment decides.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        checkpoint: Checkpoint = Checkpoint.SAFE,
+        retry: Retry | None = None,
+        version: str = "",
+        lifespan: Lifespan | None = None,
+    ) -> None:
+        check_plain_name("App", name)
+        self.name: Final = name
+        self.version: Final = version
+        self.checkpoint: Final = checkpoint
+        self.retry: Final = retry or Retry()
+        self.lifespan: Final = lifespan
+        self._url = url
+        self._token = token
+        self._functions: dict[str, Function[Any, Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r}, {len(self._functions)} functions)"
+
+    @property
+    def functions(self) -> Mapping[str, Function[Any, Any]]:
+        """The functions by id, included ones and failure handlers too."""
+        return MappingProxyType(self._functions)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Where the engine is and how to prove who we are."""
+        return Settings.read(url=self._url, token=self._token)
+
+    @cached_property
+    def client(self) -> Client:
+        """A client with the App's settings. Its connections belong to the event loop that uses it first."""
+        from onward.client import Client
+
+        return Client(settings=self.settings)
+
+    def on(
+        self,
+        event: EventType[I],
+        *,
+        id: str = "",
+        concurrency: Concurrency | None = None,
+        retry: Retry | None = None,
+        checkpoint: Checkpoint | None = None,
+        on_failure: FailureHandler[I] | None = None,
+    ) -> FunctionDecorator[I]:
+        """Make a function start for every such event. Its id is "app/name", the name being `id` or the function's own.
+
+        `on_failure(ctx, error)` is called once, as a run of its own, when a run failed for good.
+        """
+        options = self._options(retry, checkpoint, concurrency, (event.name,))
+        return self._decorator(event.type, id, options, on_failure)
+
+    def function(
+        self,
+        input: type[I],
+        *,
+        id: str = "",
+        concurrency: Concurrency | None = None,
+        retry: Retry | None = None,
+        checkpoint: Checkpoint | None = None,
+        on_failure: FailureHandler[I] | None = None,
+    ) -> FunctionDecorator[I]:
+        """Make a function that only `ctx.invoke`, clients and the API start, with an input of this type. Options as in
+        `on`.
+        """
+        return self._decorator(input, id, self._options(retry, checkpoint, concurrency, ()), on_failure)
+
+    def include(self, other: App | ModuleType) -> None:
+        """Add the functions of another App, or of everything in a module; they keep their ids and their own options."""
+        for function in functions_in(other).values():
+            if function.app.lifespan not in (None, self.lifespan):
+                raise ConfigError(
+                    f"App '{self.name}' includes App '{function.app.name}', which has a lifespan.", code="E0110"
+                )
+            if self._functions.get(function.id) is not function:
+                self._add(function)
+
+    def check(self) -> None:
+        """Check without a network that every value can be kept: inputs, results, and the steps and events that
+        functions name.
+
+        Raises `ConfigError` with all that is wrong.
+        """
+        problems = list(_problems(self._functions.values()))
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            lines = "\n".join(f"- {problem}" for problem in problems)
+            raise ConfigError(f"App '{self.name}' has {len(problems)} problems:\n{lines}\n", code="E0113")
+
+    def _options(
+        self,
+        retry: Retry | None,
+        checkpoint: Checkpoint | None,
+        concurrency: Concurrency | None,
+        triggers: tuple[str, ...],
+    ) -> FunctionOptions:
+        return FunctionOptions(
+            retry=retry or self.retry,
+            checkpoint=checkpoint or self.checkpoint,
+            concurrency=concurrency,
+            triggers=triggers,
+        )
+
+    def _decorator(
+        self, input_type: Any, id: str, options: FunctionOptions, on_failure: FailureHandler[I] | None
+    ) -> FunctionDecorator[I]:
+        def decorate(fn: Callable[..., Any]) -> Function[I, Any]:
+            name = id or name_of(fn)
+            check_plain_name(f"function {name!r}", name, place_of(fn))
+            check_takes(f"function '{self.name}/{name}'", fn, "ctx")
+            function: Function[I, Any] = Function(self, f"{self.name}/{name}", fn, input_type, options)
+            if options.concurrency:
+                options.concurrency.check(function.id)
+            self._add(function)
+            if on_failure:
+                check_takes(f"function '{function.id}', option 'on_failure'", on_failure, "ctx", "error")
+                function.failure_handler = failure_function(function, on_failure)
+                self._add(function.failure_handler)
+            return function
+
+        return cast("FunctionDecorator[I]", decorate)
+
+    def _add(self, function: Function[Any, Any]) -> None:
+        if known := self._functions.get(function.id):
+            places = f"{place_of(known.fn)} and {place_of(function.fn)}"
+            raise ConfigError(
+                f"two functions have the id '{function.id}': {places}.", code="E0101", where=place_of(function.fn)
+            )
+        self._functions[function.id] = function
+
+
+def functions_in(target: object) -> dict[str, Function[Any, Any]]:
+    """Return the functions of an App, a Function, a module, or several of these, by id. Raises `ConfigError` for
+    anything else.
+    """
+    match target:
+        case App():
+            return dict(target.functions)
+        case Function():
+            return _with_handler(target)  # pyright: ignore[reportUnknownArgumentType] - of any input and output
+        case ModuleType():
+            members: list[object] = [value for value in vars(target).values() if isinstance(value, App | Function)]
+            return _merged(members)
+        case list() | tuple():
+            return _merged(cast("Iterable[object]", target))
+        case _:
+            raise ConfigError(f"{target!r} is not something that a worker can load.", code="E0108")
+
+
+def manifests(functions: Iterable[Function[Any, Any]]) -> tuple[messages.AppManifest, ...]:
+    """Return what the engine is told about the functions, grouped by their Apps."""
+    by_app: dict[str, list[Function[Any, Any]]] = {}
+    for function in functions:
+        by_app.setdefault(function.app.name, []).append(function)
+    return tuple(
+        messages.AppManifest(name, members[0].app.version, tuple(member.manifest() for member in members))
+        for name, members in by_app.items()
+    )
+
+
+def _with_handler(function: Function[Any, Any]) -> dict[str, Function[Any, Any]]:
+    handler = function.failure_handler
+    return {function.id: function} | ({handler.id: handler} if handler else {})
+
+
+def _merged(targets: Iterable[object]) -> dict[str, Function[Any, Any]]:
+    found: dict[str, Function[Any, Any]] = {}
+    for target in targets:
+        for function in functions_in(target).values():
+            if found.setdefault(function.id, function) is not function:
+                raise ConfigError(
+                    f"two functions have the id '{function.id}'.", code="E0101", where=place_of(function.fn)
+                )
+    return found
+
+
+def _problems(functions: Iterable[Function[Any, Any]]) -> Iterable[ConfigError]:
+    parts = [part for function in functions for part in (function, *named_in(function.fn))]
+    for part in {id(part): part for part in parts}.values():
+        try:
+            part.check()
+        except ConfigError as problem:
+            yield problem

@@ -1,0 +1,278 @@
+"""A step: from the call in user code, over its attempts, to the result that is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from typing import Any, Final, Protocol
+
+from onward_protocol.messages import AttemptFailed, StepDone, StepFailed
+
+from onward import host as hosts
+from onward.asks import Awaited, Home, close_wait, open_retry
+from onward.errors import NonDeterminism, PayloadTooLarge, WorkerLost, failure_of, step_failed
+from onward.host import StepCall
+from onward.identity import Identity
+from onward.journal import LogEntry, retry_key
+from onward.lineage import BRANCH
+from onward.retry import decide
+from onward.turn import Cancellable
+
+RETRY_IN_MEMORY_MS: Final = 5_000
+"""A longer delay becomes a durable wait, so that the run can be parked; a shorter one is not worth the two commits."""
+
+
+class ChangedArgumentsWarning(UserWarning):
+    """A replay calls a step with other arguments than the ones its recorded result was made with."""
+
+
+class StepHome(Home, Protocol):
+    """The residence, seen from a step."""
+
+    step_threads: Executor
+    is_strict: bool
+
+    @property
+    def output_bytes_max(self) -> int: ...
+
+    def clock_ms(self) -> int: ...
+    def wall_ms(self) -> int: ...
+    def may_start(self) -> bool: ...
+    def later(self, delay_s: float, callback: Callable[..., object], /, *args: Any) -> Cancellable: ...
+    def body_of(self, step: Step) -> Callable[..., Any]:
+        """Return what an attempt that begins now calls."""
+        ...
+
+    def body_began(self, step: Step) -> None: ...
+    def body_skipped(self, step: Step) -> None:
+        """The body was stopped before it began. Called while the run's code executes."""
+        ...
+
+    def body_ended(self, step: Step, entry: StepDone | StepFailed | None) -> None:
+        """The body's task ends. `entry` is its result; None if it is not wanted or rests until its next attempt."""
+        ...
+
+    def thread_began(self, thread: asyncio.Future[Any]) -> None: ...
+
+
+class Step(Awaited):
+    """One call of a step in one residence."""
+
+    __slots__ = (
+        "_context",
+        "_has_begun",
+        "_identity",
+        "asked_after",
+        "attempt",
+        "barrier",
+        "call",
+        "host",
+        "is_parked",
+        "is_resting",
+        "loss",
+        "task",
+    )
+
+    def __init__(self, home: StepHome, key: str, call: StepCall, identity: Identity) -> None:
+        super().__init__(home, key)
+        self.host = home
+        self.call = call
+        self.barrier = call.barrier
+        self.asked_after = 0
+        self.attempt = 0
+        self.is_resting = False
+        self.is_parked = False
+        self.loss: WorkerLost | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._has_begun = False
+        self._identity = identity
+        self._context = copy_context()
+
+    # -- seen from user code
+
+    def result(self, entry: LogEntry) -> Any:
+        """Return what the code gets: always the decoded copy, also on the first execution. Raises `StepFailed`."""
+        if isinstance(entry, StepDone):
+            return self.call.decode(entry.output)
+        assert isinstance(entry, StepFailed)
+        raise step_failed(entry.failure, step=self.call.id, attempts=entry.attempts)
+
+    def deliver(self, entry: LogEntry) -> None:
+        """Hand the entry to the waiting coroutine, unless it was recorded for another step."""
+        if self.future.done():
+            return
+        problem = self._mismatch(entry)
+        if problem is None:
+            self.future.set_result(entry)
+        else:
+            self.future.set_exception(problem)
+
+    def give_up(self) -> None:
+        """The code no longer waits: stop the body. Nothing is recorded, because the cause is in the log already."""
+        home = self.host
+        if home.is_sealed:
+            return
+        home.replay.give_up(self.key)
+        self.stop()
+        if self.is_parked:
+            close_wait(home, retry_key(self.key, self.attempt))
+
+    # -- its body
+
+    def begin(self) -> None:
+        """Start the next attempt."""
+        self.is_parked = False
+        self._has_begun = False
+        self._context.run(_enter_body)
+        self.host.body_began(self)
+        self.task = asyncio.Task(self._execute(), loop=self.host.loop, context=self._context)
+
+    def stop(self) -> None:
+        """Cancel the body's task; a body in a thread runs on, and its result is dropped."""
+        if self.task is None:
+            return
+        self.task.cancel()
+        if not self._has_begun:  # a task that is cancelled before its first step never enters its coroutine
+            self.host.body_skipped(self)
+
+    async def _execute(self) -> None:
+        entry = None
+        self._has_begun = True
+        try:
+            while entry is None and not self.is_parked and not self.future.done() and not self.host.is_sealed:
+                self.attempt += 1
+                entry = await self._attempt()
+                if entry is None and not self.host.may_start():
+                    self._hold()
+                    return
+        finally:
+            self.host.body_ended(self, entry)
+
+    def _hold(self) -> None:
+        """Without a lease the next attempt waits, as any other body does: somebody else may have the run by now."""
+        if self.is_wanted and not self.is_parked and not self.host.is_sealed:
+            self.host.replay.hold_body(self)
+
+    async def _attempt(self) -> StepDone | StepFailed | None:
+        call, home, identity = self.call, self.host, self._identity
+        began_ms = home.clock_ms()
+        try:
+            output = self._encoded(await self._value())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a body raises is that attempt's failure, a stray cancellation too
+            return await self._failed(error)
+        return StepDone(
+            self.key,
+            output,
+            call.name,
+            identity.site,
+            identity.args,
+            self.attempt,
+            home.clock_ms() - began_ms,
+            home.wall_ms(),
+        )
+
+    async def _value(self) -> Any:
+        if self.loss is not None:
+            loss, self.loss = self.loss, None
+            raise loss
+        call, fn = self.call, self.host.body_of(self)
+        if call.executor == "thread":
+            value = await self._in_thread(fn)
+        else:
+            value = fn(*call.args, **call.kwargs)
+        return await value if inspect.isawaitable(value) else value
+
+    def _encoded(self, value: Any) -> bytes:
+        output = self.call.encode(value)
+        if len(output) > self.host.output_bytes_max:
+            raise PayloadTooLarge(
+                f"the result of step '{self.call.id}' has {len(output)} bytes; "
+                f"{self.host.output_bytes_max} are allowed."
+            )
+        return output
+
+    async def _in_thread(self, fn: Callable[..., Any]) -> Any:
+        """Run the body in the pool. A cancelled body runs on in its thread, which the run then still occupies."""
+        context = copy_context()
+        thread = self.host.loop.run_in_executor(self.host.step_threads, lambda: context.run(self._call_in_thread, fn))
+        self.host.thread_began(thread)
+        value, error = await asyncio.shield(thread)
+        if error is not None:
+            raise error
+        return value
+
+    def _call_in_thread(self, fn: Callable[..., Any]) -> tuple[Any, BaseException | None]:
+        if not self.is_wanted or self.host.is_sealed:
+            return None, None
+        try:
+            return fn(*self.call.args, **self.call.kwargs), None
+        except BaseException as error:  # noqa: BLE001 - a future cannot carry StopIteration
+            return None, error
+
+    async def _failed(self, error: BaseException) -> StepFailed | None:
+        if not self.is_wanted or self.host.is_sealed:
+            return None
+        call, failure = self.call, failure_of(error)
+        delay_ms = decide(call.retry, self.attempt, error, random.random())  # noqa: S311 - jitter
+        if delay_ms is None:
+            identity = self._identity
+            return StepFailed(
+                self.key, failure, call.name, identity.site, identity.args, self.attempt, self.host.wall_ms()
+            )
+        self.host.outbox.add(AttemptFailed(self.key, self.attempt, failure, delay_ms))
+        if delay_ms > RETRY_IN_MEMORY_MS:
+            self.is_parked = True
+            open_retry(self, retry_key(self.key, self.attempt), delay_ms)
+        else:
+            await self._rest(delay_ms)
+        return None
+
+    async def _rest(self, delay_ms: int) -> None:
+        self.is_resting = True
+        rested: asyncio.Future[None] = self.host.loop.create_future()
+        alarm = self.host.later(delay_ms / 1000, self._end_rest, rested)
+        try:
+            await rested
+        finally:
+            alarm.cancel()
+            self.is_resting = False
+
+    def _end_rest(self, rested: asyncio.Future[None]) -> None:
+        self.is_resting = False
+        if not rested.done():
+            rested.set_result(None)
+
+    def _mismatch(self, entry: LogEntry) -> NonDeterminism | None:
+        if not isinstance(entry, StepDone | StepFailed):
+            return NonDeterminism(
+                f"step '{self.call.id}' has the key of something else in this run's journal ({self.key})."
+            )
+        mine = self._identity
+        if entry.name and entry.name != self.call.name:
+            return NonDeterminism(f"'{self.key}' was recorded for {entry.name}, and now calls {self.call.name}.")
+        if entry.site and mine.site and entry.site != mine.site:
+            return NonDeterminism(f"'{self.key}' ({self.call.name}) was recorded for another call in the code.")
+        if entry.args and mine.args and entry.args != mine.args:
+            return self._changed_arguments()
+        return None
+
+    def _changed_arguments(self) -> NonDeterminism | None:
+        message = f"'{self.key}' ({self.call.name}) was recorded with other arguments."
+        if self.host.is_strict:
+            return NonDeterminism(message)
+        warnings.warn(f"{message} The recorded result is used.", ChangedArgumentsWarning, stacklevel=2)
+        return None
+
+
+def _enter_body() -> None:
+    """A body belongs to no branch: its tasks exist only when it really runs, and must not shift the keys of the run."""
+    BRANCH.set(None)
+    hosts.host.set(None)
+    hosts.in_step.set(True)

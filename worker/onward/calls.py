@@ -1,0 +1,292 @@
+"""The engine's HTTP API as values: what is asked, and what an answer means. No sockets here; both clients stand on
+this.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+from onward_protocol.messages import Failure
+
+from onward.durations import Duration, duration_ms
+from onward.errors import EngineRefused, RunFailed, from_failure
+from onward.events import Event, draft_of
+from onward.function import Function
+from onward.serde import encode
+
+T = TypeVar("T")
+
+JSON: Final = "application/json"
+MSGPACK: Final = "application/msgpack"
+POLL_MS: Final = 30_000
+"""An answer that takes longer is asked for again: proxies give up on silent requests after a minute."""
+
+RunStatus = Literal["queued", "assigned", "orphaned", "parked", "ready", "completed", "failed", "cancelled"]
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+
+
+class Request(Struct, frozen=True):
+    """One HTTP request. All of them may be repeated: events and runs carry ids that make a repeat harmless."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    accept: str = JSON
+    wait_ms: int = 0
+
+
+class Answer(Struct, frozen=True):
+    """One HTTP response."""
+
+    status: int
+    body: bytes
+
+
+class RecordedError(Struct, frozen=True):
+    """Why a run or a step failed."""
+
+    type: str
+    message: str
+    data: Any = None
+    stack: str = ""
+
+
+class RunRecord(Struct, frozen=True):
+    """A run as the engine shows it. Moments are milliseconds on its clock; `output` is plain data, for people."""
+
+    id: str
+    function: str
+    status: RunStatus
+    attempt: int
+    created_at_ms: int
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    steps: int = 0
+    output: Any = None
+    error: RecordedError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True once nothing about the run can change."""
+        return self.status in TERMINAL
+
+
+class RunPage(Struct, frozen=True):
+    """Some runs, newest first. `cursor` is where the next page begins; None after the last."""
+
+    runs: tuple[RunRecord, ...]
+    cursor: str | None = None
+
+
+class StepRecord(Struct, frozen=True):
+    """One line of a run's history."""
+
+    key: str
+    kind: str
+    status: str
+    attempts: int = 0
+    at_ms: int = 0
+    took_ms: int = 0
+    output: Any = None
+    error: RecordedError | None = None
+
+
+class WorkerRecord(Struct, frozen=True):
+    """A connected worker as the engine sees it. `free` are the slots that nothing was sent for."""
+
+    instance: str
+    apps: tuple[str, ...] = ()
+    slots: int = 0
+    free: int = 0
+    held: int = 0
+    draining: bool = False
+    connected_at_ms: int = 0
+
+
+class Accepted(Struct, frozen=True):
+    """An accepted event and the runs that it started."""
+
+    id: str
+    runs: tuple[str, ...] = ()
+
+
+class _Events(Struct):
+    events: tuple[Accepted, ...]
+
+
+class _Started(Struct):
+    run: str
+
+
+class _Steps(Struct):
+    steps: tuple[StepRecord, ...]
+
+
+class _Workers(Struct):
+    workers: tuple[WorkerRecord, ...]
+
+
+class _Problem(Struct):
+    title: str = ""
+    detail: str = ""
+    code: str = ""
+
+
+def sending(events: Iterable[Event[Any]]) -> Request:
+    """Ask to accept events, all or none."""
+    return Request("POST", "/e", msgspec.json.encode([_outgoing(event) for event in events]))
+
+
+def sent(answer: Answer) -> tuple[Accepted, ...]:
+    """Return what became of the events, in their order."""
+    return _read(answer, _Events).events
+
+
+def starting(function: Function[Any, Any] | str, data: object, key: str) -> Request:
+    """Ask to start a run."""
+    packed = encode(data, "input") if isinstance(function, str) else function.write_input(data)
+    body = {"function": _id_of(function), "input_msgpack": b64encode(packed).decode(), "id": key or uuid4().hex}
+    return Request("POST", "/v1/runs", msgspec.json.encode(body))
+
+
+def started(answer: Answer) -> str:
+    """Return the id of the run that was started, now or by an earlier request with the same key."""
+    return _read(answer, _Started).run
+
+
+def reading(run: str, wait_ms: int = 0) -> Request:
+    """Ask for a run; with `wait_ms` the engine answers when the run is over, or after so long."""
+    return Request(
+        "GET", f"/v1/runs/{quote(run, safe='')}" + (f"?wait_ms={wait_ms}" if wait_ms else ""), wait_ms=wait_ms
+    )
+
+
+def read(answer: Answer) -> RunRecord:
+    """Return the run."""
+    return _read(answer, RunRecord)
+
+
+def listing(
+    function: Function[Any, Any] | str | None, status: RunStatus | None, limit: int, cursor: str | None
+) -> Request:
+    """Ask for runs, newest first."""
+    query = {"function": function and _id_of(function), "status": status, "limit": limit, "cursor": cursor}
+    return Request("GET", "/v1/runs?" + urlencode({name: value for name, value in query.items() if value is not None}))
+
+
+def listed(answer: Answer) -> RunPage:
+    """Return the page of runs."""
+    return _read(answer, RunPage)
+
+
+def reading_output(run: str) -> Request:
+    """Ask for a completed run's output."""
+    return Request("GET", f"/v1/runs/{quote(run, safe='')}/output", accept=MSGPACK)
+
+
+def output(answer: Answer) -> bytes:
+    """Return the output as it is stored."""
+    return _succeeded(answer).body
+
+
+def reading_steps(run: str) -> Request:
+    """Ask for a run's history."""
+    return Request("GET", f"/v1/runs/{quote(run, safe='')}/steps")
+
+
+def steps(answer: Answer) -> tuple[StepRecord, ...]:
+    """Return the history, oldest first."""
+    return _read(answer, _Steps).steps
+
+
+def cancelling(run: str) -> Request:
+    """Ask to cancel a run."""
+    return Request("POST", f"/v1/runs/{quote(run, safe='')}/cancel", b"{}")
+
+
+def cancelled(answer: Answer) -> None:
+    """Check that the cancellation was accepted."""
+    _succeeded(answer)
+
+
+def listing_workers() -> Request:
+    """Ask who is connected."""
+    return Request("GET", "/v1/workers")
+
+
+def listed_workers(answer: Answer) -> tuple[WorkerRecord, ...]:
+    """Return the connected workers."""
+    return _read(answer, _Workers).workers
+
+
+def failure_of_run(record: RunRecord) -> Exception:
+    """Return why a run that is over has no output. A cancelled one gives `RunFailed`: `CancelledError` would end the
+    asking task.
+    """
+    if record.error is None:
+        return RunFailed(record.id, "RunCancelled", "the run was cancelled")
+    error = record.error
+    data = msgspec.msgpack.encode(error.data) if error.data is not None else b""
+    return from_failure(Failure(error.type, error.message, data, error.stack), name=record.id)
+
+
+def typed_output(function: Function[Any, Any] | None, data: bytes) -> Any:
+    """Return a stored output with the function's type; plain data if the function is only known by its id."""
+    return msgspec.msgpack.decode(data) if function is None else function.read_output(data)
+
+
+def poll_ms(timeout: Duration | None, waited_ms: int) -> int:
+    """Return how long the next request may wait. Raises `TimeoutError` when the time is over."""
+    if timeout is None:
+        return POLL_MS
+    left_ms = duration_ms(timeout) - waited_ms
+    if left_ms <= 0:
+        raise TimeoutError(f"the run is not over after {duration_ms(timeout)} ms; it goes on")
+    return min(POLL_MS, left_ms)
+
+
+def _id_of(function: Function[Any, Any] | str) -> str:
+    return function if isinstance(function, str) else function.id
+
+
+def _outgoing(event: Event[Any]) -> dict[str, Any]:
+    draft = draft_of(event)
+    fields: dict[str, Any] = {
+        "name": draft.name,
+        "data": msgspec.Raw(draft.data),
+        "id": draft.id or uuid4().hex,
+        "ts": draft.ts_ms or None,
+        "key": draft.key or None,
+        "meta": draft.meta or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _read(answer: Answer, kind: type[T]) -> T:
+    body = _succeeded(answer).body
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise EngineRefused(f"the engine's answer is not understood: {error}.", status=answer.status) from error
+
+
+def _succeeded(answer: Answer) -> Answer:
+    if 200 <= answer.status < 300:
+        return answer
+    problem = _problem(answer.body)
+    sentence = problem.detail or problem.title or f"the engine answered with status {answer.status}."
+    raise EngineRefused(sentence, status=answer.status, code=problem.code)
+
+
+def _problem(body: bytes) -> _Problem:
+    """Return what the engine says; something between us and the engine may answer with anything."""
+    try:
+        return msgspec.json.decode(body, type=_Problem)
+    except msgspec.MsgspecError:
+        return _Problem()

@@ -1,0 +1,184 @@
+"""What an `async def` function gets: the event that started it, and the durable calls it may make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
+
+from onward_protocol import messages
+
+from onward import durable
+from onward.callables import is_async, name_of
+from onward.config import option_ms
+from onward.durations import Duration
+from onward.errors import ConfigError
+from onward.events import Event, EventType
+from onward.scene import E_co, RunContext
+from onward.step import AsyncStep, StepOptions, SyncStep, call_of, changed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from onward.config import Retry
+    from onward.function import Function
+    from onward.host import Host
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - input, as in Function[I, O]
+O = TypeVar("O")  # noqa: E741 - output
+A = TypeVar("A")
+A_contra = TypeVar("A_contra", contravariant=True)
+
+
+class Awaited(Protocol[A_contra, R_co]):
+    """A sync step that takes one item."""
+
+    async def aio(self, item: A_contra, /) -> R_co:
+        """Run the step from async code."""
+        ...
+
+
+class Steps:
+    """Runs any callable as a step: `await ctx.step.run("email", send_email, to, subject="hi")`."""
+
+    def __init__(self, enter: Callable[[str], Host], options: StepOptions) -> None:
+        self._enter = enter
+        self._options = options
+
+    def options(self, *, retry: Retry | None = None, barrier: bool | None = None) -> Steps:
+        """Return the same with other options: `ctx.step.options(barrier=True).run(...)`. None keeps one as it is."""
+        return Steps(self._enter, changed(self._options, retry=retry, barrier=barrier))
+
+    @overload
+    async def run(
+        self, id: str, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+    @overload
+    async def run(self, id: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    async def run(self, id: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run `fn(*args, **kwargs)` once under the name `id` and return the decoded copy of its result, the same on
+        replay.
+
+        A plain function runs in a thread. Raises `StepFailed` when it failed for good.
+        """
+        host = self._enter(f"step '{id}'")
+        body, options = step_of(id, fn, self._options)
+        return await host.step(call_of(host, body, options, args, kwargs))
+
+
+class Context(RunContext[E_co]):
+    """A run of an `async def` function. Durable calls are awaited, one after another or in tasks of their own."""
+
+    @property
+    def step(self) -> Steps:
+        """Runs callables as steps."""
+        return Steps(self._enter, StepOptions())
+
+    async def sleep(self, duration: Duration, *, id: str = "") -> None:
+        """Sleep durably, at most 366 days. The run takes no slot meanwhile and survives restarts of everything."""
+        await durable.sleep(self._enter("ctx.sleep"), duration, id)
+
+    async def sleep_until(self, when: datetime, *, id: str = "") -> None:
+        """Sleep until `when`, which needs an offset; returns at once if that is past."""
+        await durable.sleep_until(self._enter("ctx.sleep_until"), when, id)
+
+    @overload
+    async def wait_for_event(
+        self,
+        event: EventType[T],
+        *,
+        match: str = "",
+        timeout: Duration | None = None,
+        lookback: bool = True,
+        id: str = "",
+    ) -> Event[T] | None: ...
+    @overload
+    async def wait_for_event(
+        self, event: str, *, match: str = "", timeout: Duration | None = None, lookback: bool = True, id: str = ""
+    ) -> Event[Any] | None: ...
+    async def wait_for_event(
+        self,
+        event: EventType[Any] | str,
+        *,
+        match: str = "",
+        timeout: Duration | None = None,
+        lookback: bool = True,
+        id: str = "",
+    ) -> Event[Any] | None:
+        """Wait for an event and return it, or None after `timeout` (at most 366 days).
+
+        `match="customer.id"` asks for the same value there as in this run's own event. Events since the run's start
+        count too, each for one wait after another; with `lookback=False` only those from now on.
+        """
+        host = self._enter("ctx.wait_for_event")
+        awaited = event_type(event)
+        wait = durable.event_wait(host, awaited.name, match, self._plain_data(), timeout, lookback=lookback)
+        arrived = await durable.wait_for_event(host, wait, id)
+        return None if arrived is None else awaited.received(arrived)
+
+    async def invoke(self, fn: Function[I, O], data: I, *, timeout: Duration | None = None, id: str = "") -> O:
+        """Run another function as a child and return its result. Raises `InvokeFailed` when it failed or `timeout` was
+        over.
+        """
+        host = self._enter("ctx.invoke")
+        return fn.read_output(await durable.invoke(host, invocation(fn, data, timeout), id))
+
+    async def send(self, *events: Event[Any], id: str = "") -> tuple[str, ...]:
+        """Send events exactly once and return their ids."""
+        return await durable.send(self._enter("ctx.send"), events, id)
+
+    @overload
+    async def map(
+        self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], *, limit: int | None = None
+    ) -> list[R]: ...
+    @overload
+    async def map(self, fn: Awaited[A, R], items: Iterable[A], *, limit: int | None = None) -> list[R]: ...
+    async def map(self, fn: Any, items: Iterable[Any], *, limit: int | None = None) -> list[Any]:
+        """Await `fn(item)` for every item, at most `limit` at once, and return the results in order.
+
+        `fn` is a step or any async function. The first failure cancels the rest and is raised.
+        """
+        self._enter("ctx.map")
+        durable.check_limit(limit)
+        return await durable.run_each(_awaitable(fn), items, limit)
+
+
+def step_of(id: str, fn: Callable[..., Any], options: StepOptions) -> tuple[Callable[..., Any], StepOptions]:
+    """Return the body and the options of `fn` run as the step `id`: what the call says goes before what a declared step
+    says.
+    """
+    if isinstance(fn, AsyncStep | SyncStep):
+        declared: StepOptions = fn.options
+        return fn.fn, changed(declared, id=id, retry=options.retry, barrier=options.barrier or None)
+    return fn, changed(options, id=id)
+
+
+def invocation(fn: Function[Any, Any], data: Any, timeout: Duration | None) -> messages.Invoke:
+    """Return what the engine is asked for when `fn` is invoked with `data`."""
+    timeout_ms = None if timeout is None else option_ms(f"ctx.invoke('{fn.id}')", "timeout", timeout)
+    return messages.Invoke(fn.id, fn.write_input(data), timeout_ms)
+
+
+def event_type(event: EventType[Any] | str) -> EventType[Any]:
+    """Return the event type; a bare name has data of any type."""
+    return event if isinstance(event, EventType) else EventType(event, cast("type[Any]", Any))
+
+
+def _awaitable(fn: Any) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    """Return what is called in a task for each item of a map."""
+    if isinstance(fn, SyncStep):
+        return cast("SyncStep[[Any], Any]", fn).aio
+    if isinstance(fn, AsyncStep) or is_async(fn):
+        return cast("Callable[[Any], Coroutine[Any, Any, Any]]", fn)
+
+    async def call(item: Any) -> Any:  # a lambda, or anything else that makes a coroutine when it is called
+        made = fn(item)
+        if not isawaitable(made):
+            raise ConfigError(f"ctx.map: {name_of(fn)} is neither a step nor an async function.", code="E0109")
+        return await made
+
+    return call

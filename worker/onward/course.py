@@ -1,0 +1,330 @@
+"""The course of a run in memory: what is delivered to its code, and what its code may start, one thing at a time.
+
+`settle` is the only place that delivers and the only place that starts anything. It acts when the run is quiet: when no
+callback of it is left in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import Any, Final, Protocol
+
+from onward_protocol.messages import (
+    Ack,
+    Assign,
+    CancelRequested,
+    EngineEntry,
+    Sleep,
+    StepDone,
+    StepFailed,
+    TimerFired,
+    Wait,
+)
+
+from onward.asks import Awaited, DurableWait, Note, RetryWait
+from onward.bodies import Step
+from onward.errors import WorkerLost
+from onward.journal import Journal, LogEntry, is_new_loss, retry_key
+from onward.landlord import Landlord
+from onward.outbox import Outbox
+from onward.replay import Replay
+from onward.threads import Threads
+from onward.turn import RunTimer, Turn
+
+LATE_MS: Final = 1_000
+"""While results wait for a late request, nothing new starts until the code has asked for nothing for so long."""
+
+
+class Owner(Protocol):
+    """The residence, seen from its course."""
+
+    def asks_to_go(self) -> bool:
+        """The run may not go on. Returns whether it may now, because a parked run that moved by itself got a slot."""
+        ...
+
+    def cancel(self, reason: str) -> None: ...
+    def rest(self) -> None:
+        """The run is quiet, and nothing can be delivered or started now."""
+        ...
+
+    def ended_something(self) -> None:
+        """A body or a thread has ended."""
+        ...
+
+
+class Course:
+    """The log of one residence and everything that moves through it."""
+
+    def __init__(self, owner: Owner, landlord: Landlord, assign: Assign, journal: Journal, window: int) -> None:
+        self.loop: asyncio.AbstractEventLoop = landlord.loop
+        self.step_threads: Executor = landlord.step_threads
+        self.is_strict = landlord.is_strict
+        self.may_go = False
+        self.is_sealed = False
+        self.user_threads: Threads | None = None
+        self.is_draining = False
+        self.main: asyncio.Future[Any] = landlord.loop.create_future()
+        self.turn = Turn(landlord.loop, assign.run, landlord.context, self)
+        self.journal = journal
+        self.replay: Replay[Step] = Replay(journal, window)
+        self.outbox = Outbox(
+            assign.run,
+            assign.epoch,
+            gate=self.replay.gate,
+            send=landlord.send,
+            loop=landlord.loop,
+            context=landlord.context.copy(),
+        )
+        self.open_waits: dict[str, Wait] = {}
+        self.timers: set[RunTimer] = set()
+        self.bodies: set[Step] = set()
+        self.threads: set[asyncio.Future[Any]] = set()
+        self.known = journal.known
+        self.now_ms = assign.started_at_ms
+        self.clock_ms = landlord.clock_ms
+        self.later = landlord.later
+        self._owner = owner
+        self._landlord = landlord
+        self._run = assign.run
+        self._wall_offset_ms = landlord.wall_ms() - landlord.clock_ms()
+        self._early: dict[int, EngineEntry] = {}
+        self._has_new_loss = is_new_loss(journal)
+        self._is_settling = False
+        self._asks = 0
+        self._late_watch: asyncio.TimerHandle | None = None
+        self._is_late_over = False
+        for entry in journal.unseen:
+            self.outbox.mark(entry.pos)
+
+    # -- one thing at a time
+
+    def settle(self) -> None:
+        """Deliver and start whatever may be, if the run is quiet."""
+        if self._is_settling or self.is_sealed or (self.turn.ready and not self.turn.is_quiet):
+            return
+        if not self.may_go and not self._owner.asks_to_go():
+            return
+        self._is_settling = True
+        try:
+            self._go_on()
+        finally:
+            self._is_settling = False
+
+    def _go_on(self) -> None:
+        log, turn, main = self.replay.log, self.turn, self.main
+        while not main.done() and ((log and self._deliver()) or (not log and self._start())):
+            if turn.ready and not turn.is_quiet:
+                return
+        self._owner.rest()
+
+    def _deliver(self) -> bool:
+        """Deliver the next entry. Returns False if there is none that can be."""
+        taken = self.replay.take(may_wait=self.user_threads is not None and self.user_threads.busy > 0)
+        if taken is None:
+            return False
+        asked, entry = taken
+        self._move_clock(entry)
+        if asked is not None:
+            asked.deliver(entry)
+        elif isinstance(entry, CancelRequested):
+            self._owner.cancel(entry.reason)
+        return True
+
+    def _move_clock(self, entry: LogEntry) -> None:
+        """The run's time is that of the newest entry: the same on a replay, for `loop.time()` too."""
+        at_ms = getattr(entry, "at_ms", 0)
+        if at_ms > self.now_ms and not isinstance(entry, CancelRequested):  # which may arrive in a frame without a time
+            if self.now_ms:
+                self.turn.clock += (at_ms - self.now_ms) / 1000
+            self.now_ms = at_ms
+
+    def _start(self) -> bool:
+        """Start the next thing that may be. Returns False if there is none."""
+        replay = self.replay
+        if replay.late and self._must_wait_for_late_request():
+            return False
+        item = replay.next_wait() or self._next_body()
+        if item is None:
+            return False
+        item.begin()
+        return True
+
+    def _next_body(self) -> Step | None:
+        if self.is_draining or not self._landlord.may_start():
+            return None
+        if self._has_new_loss:
+            self._charge_loss()
+        return self.replay.next_body()
+
+    def _charge_loss(self) -> None:
+        """The steps that start first were executing when the last worker died; this attempt of theirs ends with it."""
+        self._has_new_loss = False
+        for step in self.replay.held_bodies():
+            step.loss = WorkerLost("the worker died while it ran this step, again and again.")
+
+    def _must_wait_for_late_request(self) -> bool:
+        if self._is_late_over:
+            return False
+        if self._late_watch is None:
+            self._late_watch = self.loop.call_later(
+                LATE_MS / 1000, self._look_for_late_requests, self._asks, context=self.turn.outside
+            )
+        return True
+
+    def _look_for_late_requests(self, asks: int) -> None:
+        self._late_watch = None
+        self._is_late_over = asks == self._asks
+        self.settle()
+
+    # -- what the engine says
+
+    def woken(self, entries: Iterable[EngineEntry]) -> None:
+        """Put the engine's entries into the log, each once and in the order of `pos`, however they arrive."""
+        self._early.update((entry.pos, entry) for entry in entries if entry.pos > self.known)
+        while (entry := self._early.pop(self.known + 1, None)) is not None:
+            self.known = entry.pos
+            self.outbox.mark(entry.pos)
+            self.replay.enter(entry)
+        self.settle()
+
+    def acknowledged(self, ack: Ack) -> None:
+        """What is durable may be built on. Raises `ProtocolError` for a frame that was never sent."""
+        self.outbox.acknowledged(ack)
+        self.settle()
+
+    # -- what user code asks for
+
+    def ask_step(self, step: Step) -> None:
+        """Remember the step's result, or hold its body until it may start."""
+        self._note_request()
+        if not self.replay.ask(step.key, step):
+            return
+        step.attempt = self.journal.attempts.pop(step.key, 0)
+        if not (step.attempt and self._rests(step)):
+            self.replay.hold_body(step)
+
+    def ask_wait(self, wait: DurableWait | Note) -> None:
+        """Remember the answer, or open the wait as soon as the run may start something."""
+        self._note_request()
+        if self.replay.ask(wait.key, wait):
+            self.replay.hold_wait(wait)
+
+    def _note_request(self) -> None:
+        self._asks += 1
+        self._is_late_over = False
+
+    def _rests(self, step: Step) -> bool:
+        """Tell whether the durable delay before the next attempt goes on from an earlier residence."""
+        key = retry_key(step.key, step.attempt)
+        if not self.journal.has_open(key) and key not in self.replay.expected:
+            return False
+        step.is_parked = True
+        if self.replay.ask(key, RetryWait(step, key)):
+            self.open_waits[key] = Sleep(0)
+        return True
+
+    # -- timers of the code's own
+
+    def timer_set(self, timer: RunTimer) -> None:
+        """Remember when it fired, or start its clock when the run may start something; at once in a sealed run."""
+        if self.is_sealed:
+            timer.begin()
+        elif self.replay.ask(timer.key, timer):
+            self.replay.hold_wait(timer)
+
+    def timer_began(self, timer: RunTimer) -> None:
+        """Its clock runs: the run cannot park."""
+        self.timers.add(timer)
+
+    def timer_cancelled(self, timer: RunTimer) -> None:
+        """The code does not want it any more."""
+        self.timers.discard(timer)
+        self.replay.give_up(timer.key)
+
+    def timer_rang(self, timer: RunTimer) -> None:
+        """Its time has come: it fires at this place in the log."""
+        self.timers.discard(timer)
+        if self.is_sealed:
+            timer.deliver()
+            return
+        self._record(TimerFired(timer.key, self.wall_ms()))
+        self.settle()
+        self.outbox.flush_soon()
+
+    # -- steps' bodies
+
+    @property
+    def output_bytes_max(self) -> int:
+        """The engine's limit, which can change with a connection."""
+        return self._landlord.output_bytes_max
+
+    def wall_ms(self) -> int:
+        """The wall clock, immune to jumps of it while the run is here."""
+        return self._wall_offset_ms + self.clock_ms()
+
+    def may_start(self) -> bool:
+        """See `StepHome`."""
+        return self._landlord.may_start()
+
+    def body_of(self, step: Step) -> Callable[..., Any]:
+        """See `StepHome`."""
+        return self._landlord.body_of(self._run, step.key, step.call)
+
+    def body_began(self, step: Step) -> None:
+        """See `StepHome`."""
+        self.bodies.add(step)
+        if step.barrier:
+            self.replay.gate.enter_barrier()
+
+    def body_skipped(self, step: Step) -> None:
+        """See `StepHome`."""
+        self.bodies.discard(step)
+        if step.barrier:
+            self.replay.gate.leave_barrier()
+
+    def body_ended(self, step: Step, entry: StepDone | StepFailed | None) -> None:
+        """See `StepHome`."""
+        if entry is not None and step.is_wanted and not self.is_sealed:
+            self._record(entry)
+        self.body_skipped(step)
+        self._owner.ended_something()
+        self.outbox.flush_soon()
+
+    def thread_began(self, thread: asyncio.Future[Any]) -> None:
+        """See `StepHome`."""
+        self.threads.add(thread)
+        thread.add_done_callback(self._thread_ended)
+
+    def _thread_ended(self, thread: asyncio.Future[Any]) -> None:
+        self.threads.discard(thread)
+        if not thread.cancelled():
+            thread.exception()
+        self._owner.ended_something()
+
+    def _record(self, entry: StepDone | StepFailed | TimerFired) -> None:
+        """Put a result at the end of the log, and into a frame that leaves after the code that it wakes ran."""
+        self.replay.gate.count()
+        self.replay.enter(entry)
+        self.outbox.hold(entry)
+
+    # -- the end
+
+    def seal(self) -> None:
+        """From now on nothing is sent, nothing starts, and every durable call raises `Evicted`."""
+        self.is_sealed = True
+        self.outbox.close()
+        for asked in list(self.replay.asked.values()):
+            if isinstance(asked, Awaited):
+                asked.evict()
+        for step in list(self.bodies):
+            step.stop()
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing that the code has asked for is on its way inside this worker."""
+        replay = self.replay
+        if self.bodies or self.timers or replay.log or replay.has_held:
+            return False
+        return self.user_threads is None or not self.user_threads.busy

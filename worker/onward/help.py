@@ -1,0 +1,42 @@
+"""What to do about each error of the SDK: stable codes, one sentence each. E01xx declarations, E02xx values, E03xx
+runs, E04xx the engine.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+HELP: Final[dict[str, str]] = {
+    "E0101": "Give one of the two another id, for example `@app.on(..., id='another')`.",
+    "E0102": "Use 1 to 160 bytes of printable text; for apps and functions only letters, digits, '_', '.' and '-'.",
+    "E0103": "Write the path of a field, such as 'event.data.customer' for a key or 'customer.id' for a match.",
+    "E0104": "Write a duration as a timedelta, as seconds, or as text such as '30s', '10m', '4m45s' or '24h'.",
+    "E0105": "Choose a value inside the limits that the message names.",
+    "E0106": "Define the class at module level, import it outside of `if TYPE_CHECKING`, or leave the annotation out.",
+    "E0107": "Annotate with a supported type (builtins, dataclasses, msgspec Structs, TypedDict, attrs, pydantic), "
+    "tag the members of a union, or call `onward.register_type` for the class.",
+    "E0108": "Pass an App, a Function, a list of these, or a module that contains them.",
+    "E0109": "In an async function write `await step.aio(...)`; in a sync function call the step directly.",
+    "E0110": "Keep one lifespan, in the App that the worker loads, and open everything there.",
+    "E0111": "Call it inside the function that the worker runs, or use a Client.",
+    "E0112": "Declare the function as `def f(ctx)` or `async def f(ctx)`, and the failure handler with (ctx, error).",
+    "E0113": "Fix each line above; nothing was started.",
+    "E0114": "Set ONWARD_URL to something like http://127.0.0.1:8484.",
+    "E0115": "Set ONWARD_TOKEN_FILE to a file that this process may read, or use ONWARD_TOKEN.",
+    "E0116": "Give it one, for example `datetime.now(UTC)` or `.astimezone()`.",
+    "E0201": "Return plain data, a dataclass or a registered type, and annotate the return type.",
+    "E0202": "Store the data in a file or an object store and return its address.",
+    "E0301": "The original error is in `type`, `message` and `data`; catch StepFailed to go on without the step.",
+    "E0302": "The original error is in `type`, `message` and `data`; the child run keeps its own record.",
+    "E0303": "`worker runs show` has the run's steps and its error.",
+    "E0304": "Look for memory limits and crashes of native code in the worker's log.",
+    "E0305": "Give steps that moved an id of their own, or let runs in flight end before the code changes.",
+    "E0306": "Call it in the function, and pass its result to the step.",
+    "E0307": "A run is replayed after a crash, so everything in it has to happen in the same order again.",
+    "E0308": "A thread of your own cannot be replayed: put its work into a step.",
+    "E0401": "Start an engine with `worker dev app:functions`, or set ONWARD_URL to the address of yours.",
+    "E0402": "Set ONWARD_TOKEN, or ONWARD_TOKEN_FILE to a file such as the engine's `.onward/admin.token`.",
+    "E0403": "Install the same release of onward on both sides; an engine also speaks to the two releases before it.",
+    "E0404": "Use https://, or allow it with --insecure (ONWARD_INSECURE=1) in a network that you trust.",
+    "E0405": "The message is the engine's own; its log says more.",
+}

@@ -1,0 +1,120 @@
+"""A run's journal, put into the order in which user code saw it. Pure.
+
+The worker's frames and the engine's own entries are stored side by side. A `Seen` mark in a frame says where an engine
+entry entered the log; entries that no frame marks come last, because no recorded outcome can rest on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
+
+from msgspec import Struct, field
+from onward_protocol.codec import decode_entries
+from onward_protocol.messages import (
+    AttemptFailed,
+    Due,
+    EngineEntry,
+    Seen,
+    Segment,
+    Sent,
+    Started,
+    StepDone,
+    StepFailed,
+    TimerFired,
+    WaitClosed,
+    WaitOpened,
+    WorkerEntry,
+    WorkerLosses,
+)
+
+from onward.errors import OnwardError
+
+LogEntry: TypeAlias = StepDone | StepFailed | TimerFired | Sent | Started | EngineEntry
+"""What can reach user code."""
+
+RETRY_MARK: Final = "!"
+"""Between a step's key and the number of the failed attempt: the key of the durable wait before the next one."""
+
+
+class Journal(Struct):
+    """What earlier residences left. `ordered` has a place in the log; `unseen`, by `pos`, still needs a mark."""
+
+    ordered: list[LogEntry] = field(default_factory=list[LogEntry])
+    unseen: list[EngineEntry] = field(default_factory=list[EngineEntry])
+    attempts: dict[str, int] = field(default_factory=dict[str, int])
+    """Failed attempts of each step."""
+    opened: set[str] = field(default_factory=set[str])
+    closed: set[str] = field(default_factory=set[str])
+    spent: list[str] = field(default_factory=list[str])
+    """Keys of retry delays that no attempt waits for any more: a replay does not ask for them."""
+
+    @property
+    def known(self) -> int:
+        """The highest `pos` in the log."""
+        marked = [entry.pos for entry in self.ordered if isinstance(entry, EngineEntry)]
+        return max(marked + [entry.pos for entry in self.unseen], default=0)
+
+    def has_open(self, key: str) -> bool:
+        """Tell whether an earlier residence left the wait `key` open."""
+        return key in self.opened and key not in self.closed
+
+
+def read(segments: Sequence[Segment], entries: Iterable[EngineEntry]) -> Journal:
+    """Return the journal in the order of the log.
+
+    Raises `OnwardError` if it contradicts itself, and `ProtocolError` if a segment cannot be decoded: no replay of it
+    can be right.
+    """
+    journal, unmarked = Journal(), {entry.pos: entry for entry in entries}
+    for segment in segments:
+        for entry in decode_entries(segment.entries):
+            _add(journal, unmarked, entry)
+    journal.unseen = [unmarked[pos] for pos in sorted(unmarked)]
+    ended = {entry.key for entry in journal.ordered if isinstance(entry, StepDone | StepFailed)}
+    journal.spent = [
+        entry.key for entry in journal.ordered if isinstance(entry, Due) and _is_spent(journal, ended, entry.key)
+    ]
+    return journal
+
+
+def retry_key(key: str, attempt: int) -> str:
+    """Return the key of the wait that follows failed attempt `attempt` of the step `key`."""
+    return f"{key}{RETRY_MARK}{attempt}"
+
+
+def key_of(entry: LogEntry) -> str:
+    """Return the key that the entry answers; empty for what concerns the whole run."""
+    return getattr(entry, "key", "")
+
+
+def _add(journal: Journal, unmarked: dict[int, EngineEntry], entry: WorkerEntry) -> None:
+    match entry:
+        case Seen(pos=pos):
+            if pos not in unmarked:
+                raise OnwardError(
+                    f"the journal marks entry {pos} of the engine, which is not there (or was marked before)."
+                )
+            journal.ordered.append(unmarked.pop(pos))
+        case AttemptFailed(key=key, attempt=attempt):
+            journal.attempts[key] = max(attempt, journal.attempts.get(key, 0))
+        case WaitOpened(key=key):
+            journal.opened.add(key)
+        case WaitClosed(key=key):
+            journal.closed.add(key)
+        case StepDone() | StepFailed() | TimerFired() | Sent() | Started():
+            journal.ordered.append(entry)
+        case _:  # kept for people and for the engine; user code never asks for it
+            pass
+
+
+def _is_spent(journal: Journal, ended: set[str], retry: str) -> bool:
+    key, mark, attempt = retry.rpartition(RETRY_MARK)
+    if not mark or not attempt.isdigit():
+        return False
+    return key in ended or journal.attempts.get(key, 0) != int(attempt)
+
+
+def is_new_loss(journal: Journal) -> bool:
+    """Tell whether the engine charged a loss of workers that no residence has acted on yet."""
+    return any(isinstance(entry, WorkerLosses) for entry in journal.unseen)

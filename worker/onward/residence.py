@@ -1,0 +1,256 @@
+"""A residence: one run living in this worker's memory, from its Assign to its outcome, eviction or fence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from onward_protocol.errors import ProtocolError
+from onward_protocol.messages import Assign, CancelRequested, HandedBack, Held, Outcome, Parked
+
+from onward import hooks
+from onward import host as hosts
+from onward.course import Course
+from onward.ending import ending_of, outcome_of
+from onward.errors import OnwardError, RunCancelled
+from onward.hosting import RunHost
+from onward.intercept import intercepted
+from onward.journal import Journal, read
+from onward.landlord import Landlord
+from onward.lineage import BRANCH, Branch
+from onward.threads import Threads
+from onward.unwind import unwind
+
+if TYPE_CHECKING:
+    from onward.function import Function
+
+STANDSTILL_MS: Final = 10_000
+"""A run that waits so long for nothing that Onward knows of is reported: most calls to the outside world end sooner."""
+
+log: Final = logging.getLogger("onward.run")
+
+
+class Residence:
+    """One run in memory. All methods are called on the event loop, outside of any run's lineage."""
+
+    def __init__(self, landlord: Landlord, function: Function[Any, Any], assign: Assign) -> None:
+        self.function = function
+        self.assign = assign
+        self.stage: Literal["new", "running", "parked", "ended"] = "new"
+        self.is_gone = False
+        journal, self._broken = _journal_of(landlord, assign)
+        self.course = Course(self, landlord, assign, journal, function.checkpoint.window)
+        self._landlord = landlord
+        self._cancelled: RunCancelled | None = None
+        self._interrupt: BaseException | None = None
+        self._is_unwound = False
+        self._unwinding: asyncio.Task[None] | None = None
+        self._standstill: asyncio.TimerHandle | None = None
+
+    # -- start
+
+    def start(self) -> None:
+        """Start the user's function. The log is filled already if this is a replay."""
+        self.stage = "running"
+        self.course.may_go = True
+        if self._broken is not None:
+            self.course.main.set_exception(self._broken)
+            self.course.settle()
+        elif self.function.is_sync:
+            self._start_thread(*self._enter())
+        else:
+            host, context = self._enter()
+            self.course.main = self.course.turn.start(self._run(host), context)
+
+    def _enter(self) -> tuple[RunHost, Context]:
+        host, context = RunHost(self.function, self.assign, self.course), self._landlord.context.copy()
+        context.run(BRANCH.set, Branch(self.course.turn))
+        context.run(hosts.host.set, host)
+        return host, context
+
+    async def _run(self, host: RunHost) -> Any:
+        host.context = self.function.make_context(host, self.assign, self._landlord.state)
+        try:
+            return await intercepted(self.function.fn(host.context), self._take_interrupt)
+        except SystemExit as error:  # asyncio would end the worker
+            raise OnwardError("the function called sys.exit().") from error
+
+    def _start_thread(self, host: RunHost, context: Context) -> None:
+        branch = context[BRANCH]
+        assert branch is not None
+        course = self.course
+        threads = Threads(
+            course.turn, run=self.assign.run, is_sealed=lambda: course.is_sealed, changed=self.ended_something
+        )
+        course.user_threads = host.threads = threads
+        course.main = threads.start(partial(self._call, host), context, branch)
+
+    def _call(self, host: RunHost) -> Any:
+        host.context = self.function.make_context(host, self.assign, self._landlord.state)
+        return self.function.fn(host.context)
+
+    # -- seen from the course
+
+    def asks_to_go(self) -> bool:
+        """See `Owner`."""
+        if self.stage == "parked" and self._has_moved and self._landlord.take_slot(self):
+            self.take_up()
+        return self.course.may_go
+
+    def cancel(self, reason: str) -> None:
+        """See `Owner`. Raise `RunCancelled` in the function, once."""
+        if self._cancelled is not None:
+            return
+        self._cancelled = self._interrupt = RunCancelled(reason)
+        if self.course.user_threads is not None:
+            self.course.user_threads.interrupt(self._cancelled)
+        else:
+            self.course.main.cancel()
+
+    def _take_interrupt(self) -> BaseException | None:
+        interrupt, self._interrupt = self._interrupt, None
+        return interrupt
+
+    def rest(self) -> None:
+        """See `Owner`. Decide what a run that cannot go on by itself does with its slot."""
+        if self.course.main.done():
+            self._finish()
+        elif self.course.is_draining:
+            if all(step.is_resting for step in self.course.bodies):
+                self._end(HandedBack("the worker stops"))
+        elif self.course.is_idle:
+            if self.course.open_waits:
+                self._park()
+            else:
+                self._watch_standstill()
+
+    def ended_something(self) -> None:
+        """See `Owner`."""
+        self.course.settle()
+        if self._is_unwound and not self.is_gone and not self._is_executing:
+            self.is_gone = True
+            self._landlord.gone(self)
+
+    @property
+    def _has_moved(self) -> bool:
+        course = self.course
+        if course.main.done() or course.timers or course.bodies or course.replay.has_held or not course.open_waits:
+            return True
+        return any(isinstance(entry, CancelRequested) for entry in course.replay.log)
+
+    @property
+    def _is_executing(self) -> bool:
+        return bool(
+            self.course.bodies or self.course.threads or (self.course.user_threads and self.course.user_threads.alive)
+        )
+
+    # -- park
+
+    def _park(self) -> None:
+        self.stage = "parked"
+        self.course.may_go = False
+        self.course.outbox.flush(Parked())
+        self._landlord.parked(self)
+
+    def take_up(self) -> None:
+        """The run has a slot again."""
+        self.stage = "running"
+        self.course.may_go = True
+
+    def unpark(self) -> None:
+        """The run has a slot again: go on."""
+        self.take_up()
+        self.course.settle()
+
+    def _watch_standstill(self) -> None:
+        if self._standstill is None:
+            course = self.course
+            delivered = course.replay.delivered
+            self._standstill = course.loop.call_later(
+                STANDSTILL_MS / 1000, self._report_standstill, delivered, context=course.turn.outside
+            )
+
+    def _report_standstill(self, delivered: int) -> None:
+        self._standstill = None
+        course = self.course
+        if not course.is_sealed and course.is_idle and not course.open_waits and course.replay.delivered == delivered:
+            log.warning(
+                "run %s of %s waits for something that Onward does not know of, for %d s now; "
+                "put calls to the outside world into steps",
+                self.assign.run,
+                self.function.id,
+                STANDSTILL_MS // 1000,
+            )
+
+    # -- end
+
+    def drain(self) -> None:
+        """Start no body any more, and hand the run back when those that run have ended."""
+        course = self.course
+        course.is_draining = True
+        for step in [step for step in course.bodies if step.is_resting]:
+            step.stop()
+        course.settle()
+
+    def hand_back(self) -> None:
+        """Give the run to another worker now, although its bodies may not have ended."""
+        self._end(HandedBack("the worker stops"))
+
+    def leave(self) -> None:
+        """Seal the run and end its code. Nothing is sent any more; every durable call raises `Evicted`."""
+        if self.course.is_sealed:
+            return
+        self.stage = "ended"
+        self.course.seal()
+        if self._standstill is not None:
+            self._standstill.cancel()
+        self._landlord.ended(self)
+        self._unwinding = self.course.loop.create_task(self._unwind(), context=self._landlord.context.copy())
+
+    async def _unwind(self) -> None:
+        await unwind(self.course.turn, self._landlord.patience_ms)
+        self._is_unwound = True
+        self.ended_something()
+
+    def _finish(self) -> None:
+        """The outcome is the run's last word: tasks that it left over start nothing any more."""
+        course = self.course
+        ending = course.main.result() if self.course.user_threads is not None else ending_of(course.main)
+        unused = course.replay.unused()
+        if unused:
+            log.warning(
+                "run %s of %s ended without asking for recorded results: %s", self.assign.run, self.function.id, unused
+            )
+        self._end(outcome_of(self.function, ending, self._cancelled, course.output_bytes_max))
+
+    def _end(self, outcome: Outcome) -> None:
+        self.course.outbox.flush(outcome)
+        self.leave()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """True if everything is told and acknowledged, and only timers or pauses between attempts can move the run."""
+        course = self.course
+        if not course.outbox.is_settled or not course.turn.is_quiet or course.replay.log or course.replay.has_held:
+            return False
+        pauses = [step.is_resting for step in course.bodies]
+        return self.stage == "parked" or (all(pauses) and bool(pauses or course.timers))
+
+    @property
+    def held(self) -> Held:
+        """The run as the engine wants to know it."""
+        window = self.course.outbox.window
+        state = "running" if self.stage == "new" else self.stage
+        return Held(self.assign.run, self.assign.epoch, window.last_seq, window.acked_seq, self.course.known, state)
+
+
+def _journal_of(landlord: Landlord, assign: Assign) -> tuple[Journal, Exception | None]:
+    """Read the journal. A run that cannot be replayed fails, with the reason, instead of coming back for ever."""
+    try:
+        hooks.check(landlord.loop)
+        return read(assign.segments, assign.entries), None
+    except (OnwardError, ProtocolError) as error:
+        return Journal(), error

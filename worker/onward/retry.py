@@ -1,0 +1,33 @@
+"""Whether a failed attempt is followed by another, and when. Pure."""
+
+from __future__ import annotations
+
+from onward.config import Retry
+from onward.errors import OnwardError, RetryAfter, WorkerLost
+
+
+def decide(policy: Retry, attempt: int, exc: BaseException, roll: float) -> int | None:
+    """Return the delay in milliseconds until the next attempt, or None if `attempt` (from 1) was the last.
+
+    `roll` in [0, 1) is the caller's random number for the jitter.
+    """
+    if attempt >= policy.attempts or not _is_retried(policy, exc):
+        return None
+    if isinstance(exc, RetryAfter):
+        return exc.delay_ms
+    return _backoff_ms(policy, attempt, roll)
+
+
+def _is_retried(policy: Retry, exc: BaseException) -> bool:
+    match exc:
+        case RetryAfter() | WorkerLost():  # asked for, or not the code's fault: no matter what the policy lists
+            return True
+        case OnwardError(retryable=False):
+            return False
+        case _:
+            return isinstance(exc, policy.on) and not isinstance(exc, policy.never_on)
+
+
+def _backoff_ms(policy: Retry, attempt: int, roll: float) -> int:
+    base = min(policy.backoff_ms * policy.factor ** (attempt - 1), policy.max_backoff_ms)
+    return min(round(base * (1 + policy.jitter * roll)), policy.max_backoff_ms)

@@ -1,0 +1,153 @@
+"""What asynchronous and blocking contexts have in common: who runs here, why, and the values that a replay repeats."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+from onward_protocol import messages
+
+from onward.config import Retry
+from onward.errors import ConfigError, from_failure
+from onward.events import Event, moment
+from onward.serde import decoder_for, json_decoder_for
+from onward.step import current_host
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from onward.host import Host
+    from onward.logger import RunLogger
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Scene(Struct, frozen=True):
+    """The run that a context stands for: its place in this worker, what it was assigned, and how its function is
+    declared.
+    """
+
+    host: Host
+    assign: messages.Assign
+    input_type: Any
+    retry: Retry
+    state: Any = None
+
+
+class RunContext(Generic[E_co]):
+    """Identity and repeatable values of a run. `Context` and `SyncContext` add the durable calls."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._host: Host = scene.host
+
+    @cached_property
+    def events(self) -> tuple[Event[E_co], ...]:
+        """The events that started the run. One that was started with an input has a single event, named after the
+        function.
+        """
+        assign = self._scene.assign
+        if assign.events:
+            return tuple(self._received(event) for event in assign.events)
+        return (Event(assign.function, self._input(), assign.run, assign.started_at_ms),)
+
+    @property
+    def event(self) -> Event[E_co]:
+        """The (first) event that started the run."""
+        return self.events[0]
+
+    @property
+    def data(self) -> E_co:
+        """The data of `event`: the function's input."""
+        return self.events[0].data
+
+    @property
+    def run_id(self) -> str:
+        """The run's id: the same on every attempt and replay, good as an idempotency key for the outside world."""
+        return self._scene.assign.run
+
+    @property
+    def function_id(self) -> str:
+        """The id of the function that runs, "app/name"."""
+        return self._scene.assign.function
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the run this is, from 1."""
+        return self._scene.assign.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many attempts the function's retry policy allows."""
+        return self._scene.retry.attempts
+
+    @property
+    def state(self) -> Any:
+        """What the App's lifespan yielded; None without one."""
+        return self._scene.state
+
+    @property
+    def replaying(self) -> bool:
+        """True while the code repeats what happened before this worker took the run."""
+        return self._host.replaying
+
+    @property
+    def leaving(self) -> bool:
+        """True once the run leaves this worker: a `finally` block that sees this belongs to a run that goes on
+        elsewhere.
+        """
+        return self._host.leaving
+
+    @cached_property
+    def logger(self) -> RunLogger:
+        """A structlog-like logger with the run's identity. Silent while replaying."""
+        from onward.logger import RunLogger
+
+        return RunLogger(self._host, {"run": self.run_id, "function": self.function_id, "attempt": self.attempt})
+
+    def now(self) -> datetime:
+        """Return the run's time in UTC: that of the newest thing that happened to it, the same on replay."""
+        return moment(self._host.now_ms())
+
+    def random(self) -> float:
+        """Return a number in [0, 1), the same on replay."""
+        from onward import seeded
+
+        return seeded.fraction(self.run_id, self._enter("ctx.random").key("random"))
+
+    def uuid(self) -> UUID:
+        """Return a UUID of version 4, the same on replay."""
+        from onward import seeded
+
+        return seeded.uuid(self.run_id, self._enter("ctx.uuid").key("random"))
+
+    def _enter(self, call: str) -> Host:
+        """Return the host for a durable call. Raises where such a call cannot be kept: in a step's body, or outside of
+        this run.
+        """
+        if current_host(call) is not self._host:
+            raise ConfigError(f"{call} was called outside of the run {self.run_id}.", code="E0111")
+        return self._host
+
+    def _received(self, event: messages.Event) -> Event[E_co]:
+        data: Any = json_decoder_for(self._scene.input_type, f"data of event '{event.name}'")(event.data)
+        return Event(event.name, data, event.id, event.ts_ms, event.key, event.meta)
+
+    def _input(self) -> Any:
+        assign = self._scene.assign
+        return decoder_for(self._scene.input_type, f"input of function '{assign.function}'")(assign.input)
+
+    def _plain_data(self) -> Any:
+        """The data as JSON or MessagePack says it, without classes: what a match compares."""
+        assign = self._scene.assign
+        return msgspec.json.decode(assign.events[0].data) if assign.events else msgspec.msgpack.decode(assign.input)
+
+
+def cause_of(context: RunContext[Any]) -> Exception:
+    """Return the error of the failed run that a failure handler was started for."""
+    assign = context._scene.assign  # pyright: ignore[reportPrivateUsage] - nothing that users should see on a context
+    failure = assign.cause or messages.Failure("Unknown", "the run failed without a reason")
+    return from_failure(failure, name=context.run_id)

@@ -1,0 +1,195 @@
+"""Steps: functions whose result is kept, so that they run once however often the code around them is replayed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+
+from msgspec import Struct, structs
+
+from onward import host as hosts
+from onward.callables import is_async, name_of, place_of, qualified_name
+from onward.config import Retry
+from onward.errors import ConfigError, StepInsideStep
+from onward.names import check_name
+from onward.results import check_result, result_codec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Executor = Literal["thread", "loop"]
+
+
+class StepOptions(Struct, frozen=True, kw_only=True):
+    """How a step is named and run. What is None is decided by the function and the callable."""
+
+    id: str = ""
+    retry: Retry | None = None
+    barrier: bool = False
+    executor: Executor | None = None
+
+
+class AsyncStep(Generic[P, R]):
+    """An `async def` step. Inside a run a call runs or remembers it; elsewhere it is the plain function `fn`."""
+
+    def __init__(self, fn: Callable[P, Coroutine[Any, Any, R]], options: StepOptions) -> None:
+        _check(fn, options)
+        self.fn: Final = fn
+        self.options: Final = options
+
+    @property
+    def name(self) -> str:
+        """The step's name in the journal."""
+        return self.options.id or name_of(self.fn)
+
+    def check(self) -> None:
+        """Raise `ConfigError` if the result could not be kept."""
+        check_result(self.fn, f"step '{self.name}'")
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the step. Raises `StepFailed` when it failed for good."""
+        host = current_host(f"step '{self.name}'")
+        if host is None:
+            return await self.fn(*args, **kwargs)
+        return cast("R", await host.step(call_of(host, self.fn, self.options, args, kwargs)))
+
+    def with_options(
+        self, *, id: str | None = None, retry: Retry | None = None, barrier: bool | None = None
+    ) -> AsyncStep[P, R]:
+        """Return the same step with other options; None keeps one as it is."""
+        return AsyncStep(self.fn, changed(self.options, id=id, retry=retry, barrier=barrier))
+
+
+class SyncStep(Generic[P, R]):
+    """A `def` step. In a sync function call it, in an async function `await step.aio(...)`; outside a run it is the
+    plain `fn`.
+    """
+
+    def __init__(self, fn: Callable[P, R], options: StepOptions) -> None:
+        _check(fn, options)
+        self.fn: Final = fn
+        self.options: Final = options
+
+    @property
+    def name(self) -> str:
+        """The step's name in the journal."""
+        return self.options.id or name_of(self.fn)
+
+    def check(self) -> None:
+        """Raise `ConfigError` if the result could not be kept."""
+        check_result(self.fn, f"step '{self.name}'")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the step and block until it is done. Raises `StepFailed` when it failed for good."""
+        label = f"step '{self.name}'"
+        host = current_host(label)
+        if host is None:
+            return self.fn(*args, **kwargs)
+        refuse_loop(label)
+        return cast("R", host.block(lambda: host.step(call_of(host, self.fn, self.options, args, kwargs))))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the step from async code, its body in a thread. Raises `StepFailed` when it failed for good."""
+        host = current_host(f"step '{self.name}'")
+        if host is None:
+            return await asyncio.to_thread(self.fn, *args, **kwargs)
+        return cast("R", await host.step(call_of(host, self.fn, self.options, args, kwargs)))
+
+    def with_options(
+        self,
+        *,
+        id: str | None = None,
+        retry: Retry | None = None,
+        barrier: bool | None = None,
+        executor: Executor | None = None,
+    ) -> SyncStep[P, R]:
+        """Return the same step with other options; None keeps one as it is."""
+        return SyncStep(self.fn, changed(self.options, id=id, retry=retry, barrier=barrier, executor=executor))
+
+
+class StepDecorator(Protocol):
+    """What `step(...)` with options returns."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # what returns a coroutine is an async step
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncStep[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> SyncStep[P, R]: ...
+
+
+@overload
+def step(  # type: ignore[overload-overlap]  # as in StepDecorator
+    fn: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncStep[P, R]: ...
+@overload
+def step(fn: Callable[P, R], /) -> SyncStep[P, R]: ...
+@overload
+def step(
+    *, id: str = "", retry: Retry | None = None, barrier: bool = False, executor: Executor | None = None
+) -> StepDecorator: ...
+def step(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a step: `@step`, or `@step(retry=Retry(attempts=3))`.
+
+    `id` is the step's name in the journal (default: the function's name). With `barrier` everything before is durable
+    before the body starts, and its result before anything else does. The body of a `def` step runs in a thread; with
+    `executor="loop"` on the event loop, for functions that return at once.
+    """
+    chosen = StepOptions(**options)
+    return _step(chosen) if fn is None else _step(chosen)(fn)
+
+
+def _step(options: StepOptions) -> Callable[[Callable[..., Any]], Any]:
+    def decorate(fn: Callable[..., Any]) -> Any:
+        return AsyncStep(fn, options) if is_async(fn) else SyncStep(fn, options)
+
+    return decorate
+
+
+def changed(options: StepOptions, **changes: Any) -> StepOptions:
+    """Return `options` with the changes that are not None."""
+    return structs.replace(options, **{name: value for name, value in changes.items() if value is not None})
+
+
+def current_host(label: str) -> hosts.Host | None:
+    """Return the run that the calling code belongs to, None outside of one. Raises `StepInsideStep` naming `label` in a
+    step's body.
+    """
+    if hosts.in_step.get():
+        raise StepInsideStep(f"{label} was called inside the body of a step.")
+    return hosts.host.get()
+
+
+def refuse_loop(label: str) -> None:
+    """Raise `ConfigError` if a call that blocks its thread is made on the event loop, which it would stop."""
+    if asyncio._get_running_loop() is not None:
+        raise ConfigError(f"{label} blocks, and was called on the event loop of an async function.", code="E0109")
+
+
+def call_of(
+    host: hosts.Host, fn: Callable[..., Any], options: StepOptions, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> hosts.StepCall:
+    """Return the call of a step in the run `host`."""
+    name = options.id or name_of(fn)
+    encode, decode = result_codec(fn, f"step '{name}'")
+    return hosts.StepCall(
+        id=name,
+        name=qualified_name(fn),
+        fn=fn,
+        args=args,
+        kwargs=kwargs,
+        retry=options.retry or host.retry,
+        encode=encode,
+        decode=decode,
+        barrier=options.barrier,
+        executor=options.executor or ("loop" if is_async(fn) else "thread"),
+    )
+
+
+def _check(fn: Callable[..., Any], options: StepOptions) -> None:
+    name = options.id or name_of(fn)
+    check_name("step", name, place_of(fn))
+    if options.executor == "thread" and is_async(fn):
+        raise ConfigError(
+            f"step '{name}', option 'executor': an async step runs on the loop.", code="E0105", where=place_of(fn)
+        )

@@ -1,0 +1,281 @@
+"""The engine of a test: the real one in memory, one worker, and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+from onward_engine.engine import Engine
+from onward_engine.incoming import Incoming
+from onward_engine.model import Run, Status
+from onward_engine.settings import Settings
+from onward_engine.store.memory import MemoryStore
+from onward_engine.store.port import RunFilter
+from onward_protocol import messages
+from onward_protocol.ids import derived_id
+from onward_protocol.limits import Times
+from onward_protocol.messages import Sent, StepDone, StepFailed, WaitOpened, WorkerEntry
+
+from onward.app import functions_in
+from onward.durations import Duration, duration_ms
+from onward.events import Event, draft_of
+from onward.function import Function
+from onward.host import StepCall
+from onward.testing.clock import VirtualClock
+from onward.testing.runs import TestRun
+from onward.testing.worker import TestWorker
+from onward.worker import lifespan_of
+
+I = TypeVar("I")  # noqa: E741 - input
+O = TypeVar("O")  # noqa: E741 - output
+
+PATIENCE_S: Final = 30
+"""How long real work, such as an HTTP call in a step, may take until a test is told what it waits for."""
+
+PROTOCOL_MS: Final = 1_000
+"""Delays of the protocol up to this length pass by themselves: a test is about its functions, not about leases."""
+
+SPIN: Final = 100
+"""Turns of the event loop before real work is waited for with short sleeps."""
+
+
+class TestEngine:
+    """Runs the functions of an App, or whatever a worker can load, in the test's process.
+
+    `send`, `start` and `advance` return when nothing moves any more before time does. With `crash_everywhere` the
+    worker dies each time that something has become durable, before it hears of it, and another goes on; with
+    `crash_after="charge"` once, after the first step, wait or send of that name. `now` is where the clock starts;
+    `seed` decides the engine's ids. `steps` replaces the bodies of steps by their id: a callable is called with the
+    step's arguments, anything else is the result.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        app: object,
+        *,
+        crash_everywhere: bool = False,
+        crash_after: str = "",
+        now: datetime | None = None,
+        seed: int = 0,
+        steps: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.functions = functions_in(app)
+        self.sent: list[Event[Any]] = []
+        """The events that the functions have sent, in the order of acceptance, with plain data."""
+        self.crashes = 0
+        start = now or datetime.now(UTC)
+        self._app = app
+        self._clock = VirtualClock(round(start.timestamp() * 1000))
+        self._random_bytes: Callable[[int], bytes] = random.Random(seed).randbytes  # noqa: S311 - a test repeats
+        self._settings = Settings(times=replace(Times(), grace_ms=0))
+        self._engine = Engine(
+            self._settings, MemoryStore(), clock=self._clock, random_bytes=self._random_bytes, listens=False
+        )
+        self._crash_everywhere = crash_everywhere
+        self._crash_after = crash_after
+        self._steps = dict(steps or {})
+        self._runs: dict[str, TestRun[Any]] = {}
+        self._executions: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._state: Any = None
+        self._worker: TestWorker | None = None
+        self._dead: list[TestWorker] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start engine and worker."""
+        await self._stack.enter_async_context(self._engine)
+        if lifespan := lifespan_of(self._app, self.functions.values()):
+            self._state = await self._stack.enter_async_context(lifespan())
+        self._start_worker()
+        await self._settle()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End both; runs that are not over are given up."""
+        if self._worker is not None:
+            self._worker.crash()
+            self._dead.append(self._worker)
+        for worker in self._dead:
+            await worker.ended()
+        await self._stack.aclose()
+
+    @property
+    def now(self) -> datetime:
+        """The test's time."""
+        return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
+
+    # -- what a test does
+
+    async def send(self, *events: Event[Any]) -> list[TestRun[Any]]:
+        """Send events; returns the runs that they started, in order."""
+        drafts = [draft_of(event) for event in events]
+        incoming = [
+            Incoming(
+                name=one.name, data=msgspec.Raw(one.data), id=one.id, ts=one.ts_ms or None, key=one.key, meta=one.meta
+            )
+            for one in drafts
+        ]
+        accepted = await self._engine.ingest.accept(incoming)
+        await self._settle()
+        return [self._runs[run] for one in accepted for run in one.runs]
+
+    async def start(self, fn: Function[I, O], data: I) -> TestRun[O]:
+        """Start a function with an input."""
+        run = await self._engine.ingest.start(fn.id, fn.write_input(data))
+        await self._settle()
+        return self._runs[run]
+
+    async def cancel(self, run: TestRun[Any], reason: str = "") -> None:
+        """Ask for a run to be cancelled."""
+        await self._engine.ingest.cancel(run.id, reason)
+        await self._settle()
+
+    async def advance(self, duration: Duration) -> None:
+        """Let so much time pass, stopping at each moment at which something happens."""
+        end = self._clock.wall_ms() + duration_ms(duration)
+        while (due := self._next_ms()) is not None and due <= end:
+            self._move_to(due)
+            await self._settle()
+        self._move_to(end)
+        await self._settle()
+
+    def run(self, id: str) -> TestRun[Any]:
+        """Return a run by its id: one that was sent, started, or invoked by another."""
+        return self._runs[id]
+
+    @property
+    def runs(self) -> Sequence[TestRun[Any]]:
+        """All runs, oldest first: invoked ones and failure handlers too."""
+        return list(self._runs.values())
+
+    # -- until nothing moves
+
+    async def _settle(self) -> None:
+        turns, end = 0, time.monotonic() + PATIENCE_S
+        while (moving := await self._moving()) or self._is_alarm_due or not self._engine.connections:
+            turns += 1
+            if turns % SPIN == 0 and not self._pass_protocol_delay(moving):
+                await asyncio.sleep(0.001)
+            else:
+                await asyncio.sleep(0)
+            assert time.monotonic() < end, (
+                f"still moving after {PATIENCE_S} s: {[(run.id, str(run.status)) for run in moving]}"
+            )
+        await self._look()
+
+    async def _moving(self) -> list[Run]:
+        await self._engine.committer.drained()
+        if self._worker is not None and self._worker.is_dead:
+            self._dead.append(self._worker)
+            self._start_worker()
+        runs = await self._all_runs()
+        taken = Counter(run.flow_key for run in runs if run.status is Status.ASSIGNED)
+        return [run for run in runs if self._is_moving(run, taken[run.flow_key])]
+
+    def _is_moving(self, run: Run, taken: int) -> bool:
+        """Tell whether the run goes on before time does. `taken` counts the places of its concurrency limit that are in
+        use.
+        """
+        assert self._worker is not None
+        if run.status is Status.ASSIGNED:
+            return not self._worker.is_at_rest(run.id, run.epoch)
+        is_blocked = self._worker.free == 0 or bool(run.flow_key and taken >= run.flow_limit)
+        return run.status in (Status.QUEUED, Status.ORPHANED, Status.READY) and not is_blocked
+
+    @property
+    def _is_alarm_due(self) -> bool:
+        due = self._engine.alarm.due_at_ms
+        return due is not None and due <= self._clock.wall_ms()
+
+    def _pass_protocol_delay(self, moving: Sequence[Run]) -> bool:
+        """Nothing has moved by itself for a while: if runs wait for their former holder, let that short time pass."""
+        due = self._engine.alarm.due_at_ms
+        waits = any(run.status in (Status.ORPHANED, Status.READY) for run in moving)
+        if not waits or due is None or not self._clock.wall_ms() < due <= self._clock.wall_ms() + PROTOCOL_MS:
+            return False
+        self._move_to(due)
+        return True
+
+    def _next_ms(self) -> int | None:
+        moments = (self._clock.next_ms, self._engine.alarm.due_at_ms)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _move_to(self, now_ms: int) -> None:
+        self._clock.move_to(now_ms)
+        self._engine.alarm.look()
+
+    async def _all_runs(self) -> list[Run]:
+        found: list[Run] = []
+        before: int | None = None
+        while page := await self._engine.store.runs(RunFilter(limit=500, before=before)):
+            found += page
+            before = page[-1].ord
+        return found[::-1]
+
+    async def _look(self) -> None:
+        """Bring what the test holds up to date."""
+        store = self._engine.store
+        for listed in await self._all_runs():
+            if listed.id not in self._runs:
+                self._runs[listed.id] = TestRun(listed.id, self.functions[listed.function], self._executions[listed.id])
+            if run := await store.run(listed.id):
+                self._runs[run.id].update(run, await store.steps(run.id))
+        self.sent = await self._all_sent()
+
+    async def _all_sent(self) -> list[Event[Any]]:
+        found: list[messages.Event] = []
+        for run in self._runs.values():
+            for key in run.sends:
+                for index in itertools.count():
+                    event = await self._engine.store.event(derived_id("evt", run.id, key, index))
+                    if event is None:
+                        break
+                    found.append(event)
+        found.sort(key=lambda event: event.ord)
+        return [Event(one.name, msgspec.json.decode(one.data), one.id, one.ts_ms, one.key, one.meta) for one in found]
+
+    # -- the worker
+
+    def _start_worker(self) -> None:
+        self._worker = TestWorker(
+            self.functions,
+            clock=self._clock,
+            state=self._state,
+            random_bytes=self._random_bytes,
+            body_of=self._body_of,
+            on_durable=self._on_durable,
+        )
+        self._worker.start(self._engine.gateway)
+
+    def _body_of(self, run: str, key: str, call: StepCall) -> Callable[..., Any]:
+        self._executions[run][key] += 1
+        if call.id not in self._steps:
+            return call.fn
+        replacement = self._steps[call.id]
+        return replacement if callable(replacement) else lambda *_args, **_kwargs: replacement
+
+    def _on_durable(self, run: str, entries: Sequence[WorkerEntry]) -> bool:
+        del run
+        dies = self._crash_everywhere or self._is_crash_point(entries)
+        self.crashes += dies
+        return dies
+
+    def _is_crash_point(self, entries: Sequence[WorkerEntry]) -> bool:
+        if not self._crash_after:
+            return False
+        kept = [entry.key for entry in entries if isinstance(entry, StepDone | StepFailed | WaitOpened | Sent)]
+        if not any(key.partition("@")[0] == self._crash_after or key == self._crash_after for key in kept):
+            return False
+        self._crash_after = ""
+        return True

@@ -1,0 +1,147 @@
+"""The embeddable worker: what `worker run` starts, for your own process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec.structs import replace
+from onward_protocol.ids import RANDOM_BYTES, uuid7_id
+
+from onward.address import check_privacy
+from onward.app import App, functions_in, manifests
+from onward.config import option_ms
+from onward.conversation import Profile
+from onward.daemon import Daemon, State
+from onward.durations import Duration
+from onward.errors import ConfigError
+from onward.function import Function
+from onward.link import Dial, Dialer
+from onward.settings import Settings
+
+SLOTS_MAX = 10_000
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class Worker:
+    """Runs the functions of an App, a Function, a module, or a list of these.
+
+    It dials out to the engine at `url` and takes at most `concurrency` runs at a time; runs that only wait take no
+    place. `token` may be a function that is asked at each connect. A parked run stays in memory for `park_ttl`; `stop`
+    gives running steps `drain_timeout` to finish. Without TLS it talks to this machine only, unless `insecure`.
+
+    Either `await worker.run()`, or `async with Worker(app):` around whatever else the process does. It installs no
+    signal handlers and opens no port.
+    """
+
+    def __init__(
+        self,
+        app: object,
+        *,
+        url: str | None = None,
+        token: str | Callable[[], str] | None = None,
+        concurrency: int = 100,
+        labels: Mapping[str, str] | None = None,
+        park_ttl: Duration = "10m",
+        drain_timeout: Duration = "25s",
+        insecure: bool = False,
+        dial: Dial | None = None,
+    ) -> None:
+        if not 1 <= concurrency <= SLOTS_MAX:
+            raise ConfigError(f"concurrency is 1 to {SLOTS_MAX}, not {concurrency}", code="E0105")
+        self.functions = functions_in(app)
+        if not self.functions:
+            raise ConfigError(f"{app!r} has no functions to run", code="E0108")
+        settings = _settings_of(app, url)
+        check_privacy(settings.url, insecure=insecure)
+        self.url = settings.url
+        self.instance = uuid7_id("wrk", time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
+        self._lifespan = lifespan_of(app, self.functions.values())
+        self._park_ttl_ms = option_ms("Worker", "park_ttl", park_ttl)
+        self._drain_ms = option_ms("Worker", "drain_timeout", drain_timeout)
+        self._dial = dial or Dialer(settings.url, _reader(token) or settings.token)
+        self._profile = Profile(
+            instance=self.instance,
+            apps=manifests(self.functions.values()),
+            slots=concurrency,
+            sdk=version("onward"),
+            labels=dict(labels or {}),
+        )
+        self._daemon: Daemon | None = None
+        self._stopping: bool | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life. "connecting" after "connected" is an outage: it comes back by itself."""
+        return self._daemon.state if self._daemon else "new"
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises `NotConnected` if the engine refuses this worker; outages do not end it."""
+        async with AsyncExitStack() as stack:
+            state = await stack.enter_async_context(self._lifespan()) if self._lifespan else None
+            self._daemon = Daemon(
+                self.functions,
+                self._profile,
+                dial=self._dial,
+                uniform=random.SystemRandom().uniform,
+                state=state,
+                park_ttl_ms=self._park_ttl_ms,
+                drain_ms=self._drain_ms,
+            )
+            if self._stopping is not None:
+                self.stop(drain=self._stopping)
+            await self._daemon.run()
+
+    def stop(self, *, drain: bool = True) -> None:
+        """Ask for the end, and return at once. Without `drain` running steps are given up, and run again elsewhere."""
+        self._stopping = drain
+        if self._daemon is not None:
+            (self._daemon.drain if drain else self._daemon.abandon)()
+
+    async def gone(self) -> None:
+        """Return when the engine has heard the last word. `run` may go on a moment, for code that still unwinds."""
+        if self._daemon is not None:
+            await self._daemon.gone.wait()
+
+    async def __aenter__(self) -> Self:
+        """Start in the background; does not wait for the engine."""
+        self._task = asyncio.create_task(self.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop and wait for the end. Raises what `run` raised."""
+        assert self._task is not None
+        self.stop()
+        await self._task
+
+
+def _settings_of(app: object, url: str | None) -> Settings:
+    """The App's own address and token, unless another address is asked for."""
+    if not isinstance(app, App):
+        return Settings.read(url=url)
+    return app.settings if url is None else replace(app.settings, url=Settings.read(url=url).url)
+
+
+def _reader(token: str | Callable[[], str] | None) -> Callable[[], str] | None:
+    return (lambda: token) if isinstance(token, str) else token
+
+
+def lifespan_of(app: object, functions: Iterable[Function[Any, Any]]) -> Lifespan | None:
+    apps = [*([app] if isinstance(app, App) else []), *(function.app for function in functions)]
+    owners = {owner.lifespan: owner for owner in reversed(apps) if owner.lifespan}
+    if len(owners) > 1:
+        names = ", ".join(sorted(owner.name for owner in owners.values()))
+        raise ConfigError(f"several of the Apps have a lifespan: {names}.", code="E0110")
+    return next((partial(lifespan, owner) for lifespan, owner in owners.items()), None)
