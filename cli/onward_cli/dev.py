@@ -1,0 +1,47 @@
+"""`worker dev`: engine, worker and reload in one command, for one person on one machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from onward_cli.errors import guarded
+from onward_cli.options import Verbose
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+@guarded
+def dev(
+    apps: Annotated[
+        list[str], typer.Argument(metavar="APP...", help="module:attribute of an App or a list of functions.")
+    ],
+    *,
+    port: Annotated[int, typer.Option("--port", envvar="ONWARD_PORT", help="Port of the engine; 0 picks one.")] = 8484,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", help="Runs at a time.")
+    ] = 100,
+    reload: Annotated[
+        bool, typer.Option("--reload/--no-reload", help="Start the worker again when a Python file changes.")
+    ] = True,
+    verbose: Verbose = False,
+) -> None:
+    """Start an engine and a worker here, and the worker again whenever a file changes.
+
+    Everything is kept in ./.onward/, so runs go on after a reload and after a restart. Nobody is asked for a token;
+    only this machine can connect.
+    """
+    from onward_cli.extras import explained, need_engine
+    from onward_cli.logs import LogFormat, configure_logs
+    from onward_cli.loops import leave, run_loop
+
+    need_engine()
+    configure_logs(LogFormat.CONSOLE, verbose=verbose)
+    from onward_cli.workshop import Workshop
+
+    arguments = [*apps, "--concurrency", str(concurrency), *(["--verbose"] if verbose else [])]
+    with explained():
+        status = run_loop(Workshop(arguments, port=port, is_reloading=reload).run())
+    leave(status)

@@ -1,0 +1,48 @@
+"""Options that several commands share. An option goes before its environment variable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onward_cli.output import Format
+
+if TYPE_CHECKING:
+    from onward import SyncClient
+    from onward.settings import Settings
+
+# The App may name the engine too, and goes before the environment: so the SDK reads these two variables, not typer.
+Url = Annotated[
+    str | None, typer.Option("--url", help="Where the engine is [env var: ONWARD_URL; default: http://127.0.0.1:8484].")
+]
+TokenFile = Annotated[
+    str | None,
+    typer.Option("--token-file", help="File with the token, read at every connect [env var: ONWARD_TOKEN_FILE]."),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", envvar="ONWARD_INSECURE", help="Allow http:// to another machine, unencrypted.")
+]
+Output = Annotated[Format, typer.Option("--output", "-o", envvar="ONWARD_OUTPUT", help="How data is written.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", envvar="ONWARD_VERBOSE", help="Show tracebacks and debug messages.")
+]
+
+
+def settings_of(url: str | None, token_file: str | None) -> Settings:
+    """Return where the engine is and who we are, from the options and the environment."""
+    from msgspec.structs import replace
+    from onward.settings import Settings
+
+    settings = Settings.read(url=url)
+    return replace(settings, plain_token="", token_file=token_file) if token_file else settings
+
+
+def client_of(url: str | None, token_file: str | None, *, insecure: bool) -> SyncClient:
+    """Return a client of the engine that the options name."""
+    from onward import SyncClient
+    from onward.address import check_privacy
+
+    settings = settings_of(url, token_file)
+    check_privacy(settings.url, insecure=insecure)
+    return SyncClient(settings=settings)

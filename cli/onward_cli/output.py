@@ -1,0 +1,69 @@
+"""Data on stdout, in the form that was asked for. Logs and errors go to stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class Format(StrEnum):
+    """How data is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    ID = "id"
+
+
+def write_rows(rows: Sequence[Row], form: Format, columns: Sequence[str]) -> None:
+    """Write many things. A table has `columns` only; JSON has everything; `id` has one id a line."""
+    match form:
+        case Format.TABLE:
+            _print_lines(_table(rows, columns))
+        case Format.JSON:
+            print(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        case Format.JSONL:
+            _print_lines(json.dumps(row, ensure_ascii=False) for row in rows)
+        case Format.ID:
+            _print_lines(str(row["id"]) for row in rows)
+
+
+def write_one(thing: Row, form: Format) -> None:
+    """Write one thing: its fields below each other, or as JSON, or its id."""
+    match form:
+        case Format.TABLE:
+            width = max(map(len, thing), default=0)
+            _print_lines(f"{name:<{width}}  {_cell(value)}".rstrip() for name, value in thing.items())
+        case Format.JSON:
+            print(json.dumps(thing, indent=2, ensure_ascii=False))
+        case Format.JSONL | Format.ID:
+            write_rows([thing], form, ())
+
+
+def write_value(value: Any, form: Format) -> None:
+    """Write a bare JSON value: indented, or on one line as JSONL."""
+    print(json.dumps(value, indent=None if form is Format.JSONL else 2, ensure_ascii=False))
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> Iterable[str]:
+    cells = [[column.upper() for column in columns], *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
+    for line in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # A terminal must not obey what a payload says.
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)

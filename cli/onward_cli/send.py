@@ -1,0 +1,69 @@
+"""`worker send`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onward_cli.errors import CommandError, guarded
+from onward_cli.options import Insecure, Output, TokenFile, Url, Verbose, client_of
+from onward_cli.output import Format, write_rows
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+@guarded
+def send(
+    name: Annotated[str, typer.Argument(help="The event's name, such as shop/order.placed.")],
+    data: Annotated[str, typer.Argument(help="Its data as JSON, or @file, or - for stdin.")] = "{}",
+    *,
+    id: Annotated[str, typer.Option("--id", help="Sending the same id again within a day changes nothing.")] = "",
+    key: Annotated[str, typer.Option("--key", help="The event's key.")] = "",
+    url: Url = None,
+    token_file: TokenFile = None,
+    insecure: Insecure = False,
+    output: Output = Format.TABLE,
+    verbose: Verbose = False,
+) -> None:
+    """Send an event; it is stored when this returns. Prints the runs that it started."""
+    from onward import Event
+
+    event = Event(name, read_json(data), id=id, key=key)
+    with client_of(url, token_file, insecure=insecure) as client:
+        [sent] = client.send(event)
+    runs = [run.id for run in sent.runs]
+    match output:
+        case Format.ID:
+            write_rows([{"id": run} for run in runs], output, ())
+        case Format.TABLE:
+            write_rows([{"event": sent.id, "run": run} for run in runs or [""]], output, ("event", "run"))
+        case _:
+            write_rows([{"id": sent.id, "runs": runs}], output, ())
+
+
+def read_json(text: str) -> Any:
+    """Return the JSON that an argument holds or names: text, `@file` or `-`. Raises `CommandError`."""
+    source, content = _content(text)
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise CommandError("E0506", f"the data is not JSON: {error}", where=source, advice=_QUOTING) from None
+
+
+_QUOTING = 'quote it for the shell, as in \'{"id": "o1"}\', or use @file'
+
+
+def _content(text: str) -> tuple[str, str]:
+    if text == "-":
+        return "stdin", sys.stdin.read()
+    if not text.startswith("@"):
+        return "", text
+    try:
+        return text[1:], Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError("E0507", f"the file {text[1:]!r} cannot be read: {error}") from None
