@@ -1,0 +1,463 @@
+"""Plays a random program in a Runner whose worker dies at random points, and checks that user code cannot tell."""
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+from onward.config import Checkpoint as Window
+from onward.config import Retry
+from onward.course import Course
+from onward.host import Host
+from onward.hosting import RunHost
+from onward.journal import read
+from onward.runner import Runner
+from onward.serde import encode
+from onward_protocol.codec import decode_entries
+from onward_protocol.ids import derived_id
+from onward_protocol.messages import (
+    Ack,
+    Arrived,
+    Assign,
+    Cancel,
+    CancelRequested,
+    Checkpoint,
+    Due,
+    EngineEntry,
+    Event,
+    HandedBack,
+    Outcome,
+    Parked,
+    Return,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    Seen,
+    Segment,
+    Sleep,
+    StepDone,
+    StepFailed,
+    Wait,
+    WaitClosed,
+    WaitOpened,
+    Wake,
+    WorkerFrame,
+)
+
+from tests.support.loop import VirtualLoop
+from tests.support.programs import Node, grow, played
+
+RUN, FUNCTION = "run_1", "app/random"
+CRASHES_MAX = 3
+TICK_S = 0.001
+
+
+class Violation(AssertionError):
+    """User code could tell that a crash happened."""
+
+
+def course_of(host: Host) -> Course:
+    """Return what is tested from what user code sees of it."""
+    assert isinstance(host, RunHost)
+    return host._course  # pyright: ignore[reportPrivateUsage] - looked at, never changed
+
+
+class Life:
+    """What happened in one residence: the code's trace, each item with the number of entries delivered before it."""
+
+    def __init__(self, epoch: int, remembered: int, ordered: int, acked: set[str]) -> None:
+        self.epoch = epoch
+        self.remembered = remembered
+        self.ordered = ordered
+        self.acked = acked
+        self.trace: list[tuple[int, tuple[Any, ...]]] = []
+        self.delivered = 0
+        self.bodies = 0
+
+
+class Crashes:
+    """The world of one program: an engine on paper behind a slow wire, and its worker's deaths. Implements `World`."""
+
+    id = FUNCTION
+    is_sync = False
+
+    def __init__(self, seed: int, tick_s: float, *, window: int = 1) -> None:
+        self.rng = Random(seed)
+        self.checkpoint = Window(window=window)
+        self.retry = Retry(attempts=1)
+        self.program: Node = grow(seed)
+        self.fn = played(self, self.program)
+        self.tick_s = tick_s
+        self.lives: list[Life] = []
+        self.made: dict[int, tuple[Node, tuple[Any, ...]]] = {}
+        self.problems: list[str] = []
+        # what the engine has stored
+        self.epoch = 0
+        self.stored = 0
+        self.seen = 0
+        self.segments: list[Segment] = []
+        self.entries: list[EngineEntry] = []
+        self.open: dict[str, Wait] = {}
+        self.results: set[str] = set()
+        self.outcome: Outcome | None = None
+        self.is_parked = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._uplink: deque[WorkerFrame] = deque()
+        self._downlink: deque[Any] = deque()
+        self._cut_in = -1
+        self._cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._given_back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._runner: Runner | None = None
+        self._closing: list[asyncio.Task[None]] = []
+        self._is_frozen = False
+        self._is_draining = False
+        self._replayed = asyncio.Event()
+        self.frames: list[Checkpoint] = []
+
+    # -- stands for a Function
+
+    def make_context(self, host: Any, assign: Assign, state: object) -> Any:
+        return host
+
+    def encode_output(self, value: object) -> bytes:
+        return encode(value)
+
+    # -- the life of the run
+
+    async def play(self) -> None:
+        """Run the program through its crashes to its end, then replay all of it once more."""
+        self._begin_life(fresh_worker=True)
+        for _ in range(self.rng.randrange(CRASHES_MAX + 1)):
+            self._cut = asyncio.get_running_loop().create_future()
+            self._cut_in = self.rng.randrange(1, 14)
+            await asyncio.wait([self._cut, self.ended], return_when=asyncio.FIRST_COMPLETED)
+            if self.outcome is None:
+                await self._lose_worker(self.rng.choice(["kill", "kill", "reassign", "drain"]))
+        self._cut_in = -1
+        await self.ended
+        self._compare_lives()
+        await self._replay_everything()
+        for task in self._closing:
+            await task
+        if self.problems:
+            raise Violation("; ".join(self.problems[:5]))
+
+    async def _lose_worker(self, how: str) -> None:
+        """A worker dies, or is thought dead while it lives on, or hands its run back."""
+        self._is_draining = how == "drain"
+        if self._is_draining:
+            assert self._runner is not None
+            self._closing.append(asyncio.create_task(self._runner.drain()))
+            await asyncio.wait([self._given_back, self.ended], return_when=asyncio.FIRST_COMPLETED)
+        self._lose_frames()
+        self._is_draining = False
+        if self.outcome is None:
+            self._begin_life(fresh_worker=how != "reassign")
+
+    def _lose_frames(self) -> None:
+        """Of the frames under way, the first few may still arrive."""
+        for _ in range(self.rng.randrange(len(self._uplink) + 1)):
+            self._take_up(self._uplink.popleft())
+        self._uplink.clear()
+        self._downlink.clear()
+
+    def _begin_life(self, fresh_worker: bool) -> None:
+        old = self._runner
+        if old is None or fresh_worker:
+            self._runner = self._new_runner()
+            if old is not None:
+                self._closing.append(asyncio.create_task(old.close()))
+        self.epoch += 1
+        self.stored = 0
+        self.is_parked = False
+        self._given_back = asyncio.get_running_loop().create_future()
+        journal = read(self.segments, self.entries)
+        remembered = len(journal.ordered) + len(journal.unseen)
+        self.lives.append(Life(self.epoch, remembered, len(journal.ordered), set(self.results)))
+        assert self._runner is not None
+        self._runner.handle(
+            Assign(
+                RUN,
+                self.epoch,
+                FUNCTION,
+                1,
+                1,
+                segments=tuple(self.segments),
+                entries=tuple(self.entries),
+                started_at_ms=1,
+            )
+        )
+
+    def _new_runner(self) -> Runner:
+        loop = asyncio.get_running_loop()
+        box: list[Runner] = []
+
+        def now_ms() -> int:
+            return round(loop.time() * 1000)
+
+        runner = Runner(
+            {FUNCTION: self},  # type: ignore[dict-item]  # stands for a Function
+            send=lambda frame: self._sent(frame) if self._runner is box[0] else None,
+            slots=1,
+            may_start=lambda: True,
+            clock_ms=now_ms,
+            wall_ms=lambda: 1_000_000 + now_ms(),
+            patience_ms=round(self.tick_s * 20_000) + 20,
+            strict=True,
+        )
+        box.append(runner)
+        return runner
+
+    # -- the wire
+
+    def _sent(self, frame: WorkerFrame) -> None:
+        if self._is_frozen:
+            assert isinstance(frame, Checkpoint), frame
+            self.frames.append(frame)
+            if frame.outcome is not None:
+                self._replayed.set()
+            return
+        self._uplink.append(frame)
+        self._later(self._arrive_up)
+
+    def _later(self, callback: Any, *args: Any) -> None:
+        delay = self.seconds(self.rng.randrange(4))
+        loop = asyncio.get_running_loop()
+        if delay:
+            loop.call_later(delay, callback, *args)
+        else:
+            loop.call_soon(callback, *args)
+
+    def _arrive_up(self) -> None:
+        if self._uplink:
+            self._take_up(self._uplink.popleft())
+
+    def _take_up(self, frame: WorkerFrame) -> None:
+        if isinstance(frame, Checkpoint) and not self._is_frozen:
+            self._store(frame)
+        elif isinstance(frame, Return) and frame.reason == "evicted":
+            self._give_back()
+        elif isinstance(frame, Return) and not self._is_draining:
+            self.problems.append(f"returned: {frame}")
+
+    def _store(self, frame: Checkpoint) -> None:
+        if frame.epoch != self.epoch or self.outcome is not None:
+            return
+        if frame.seq != self.stored + 1:
+            self.problems.append(f"frame {frame.seq} after {self.stored}")
+        self.stored = frame.seq
+        self.segments.append(Segment(frame.epoch, frame.seq, frame.entries))
+        for entry in decode_entries(frame.entries):
+            self._apply(entry)
+        self._down(Ack(RUN, frame.epoch, frame.seq))
+        self._settle_outcome(frame.outcome)
+        self._cut_in -= 1
+        if self._cut_in == 0:
+            self._cut.set_result(None)
+
+    def _settle_outcome(self, outcome: Outcome | None) -> None:
+        match outcome:
+            case None:
+                pass
+            case Parked():
+                self.is_parked = True
+                if len(self.entries) > self.seen:
+                    self._wake()
+            case HandedBack():
+                self._give_back()
+            case _:
+                self.outcome = outcome
+                if not self.ended.done():
+                    self.ended.set_result(None)
+
+    def _give_back(self) -> None:
+        if not self._given_back.done():
+            self._given_back.set_result(None)
+
+    def _apply(self, entry: Any) -> None:
+        match entry:
+            case Seen(pos=pos):
+                if pos != self.seen + 1 or pos > len(self.entries):
+                    self.problems.append(f"marked {pos} after {self.seen} of {len(self.entries)}")
+                self.seen = pos
+            case StepDone(key=key) | StepFailed(key=key):
+                if key in self.results:
+                    self.problems.append(f"{key} was recorded twice")
+                self.results.add(key)
+            case WaitOpened(key=key, wait=wait):
+                if key in self.open:
+                    self.problems.append(f"{key} was opened twice")
+                self.open[key] = wait
+                asyncio.get_running_loop().call_later(self.seconds(self.rng.randrange(1, 9)), self._resolve, key)
+                self._maybe_cancel()
+            case WaitClosed(key=key):
+                self.open.pop(key, None)
+            case _:
+                pass
+
+    def _resolve(self, key: str) -> None:
+        wait = self.open.pop(key, None)
+        if wait is None or self.outcome is not None:
+            return
+        pos, at_ms = len(self.entries) + 1, 1_000_000 + round(asyncio.get_running_loop().time() * 1000)
+        if isinstance(wait, Sleep):
+            self.entries.append(Due(pos, key, at_ms))
+        else:
+            event = Event(derived_id("evt", RUN, key), "event", b"{}", at_ms, pos)
+            self.entries.append(Arrived(pos, key, event, at_ms))
+        self._wake()
+
+    def _maybe_cancel(self) -> None:
+        if self.rng.random() < 0.02 and not any(isinstance(entry, CancelRequested) for entry in self.entries):
+            pos = len(self.entries) + 1
+            self.entries.append(CancelRequested(pos, 1000, "tired", 5))
+            if self.is_parked:
+                self._wake()
+            else:
+                self._down(Cancel(RUN, self.epoch, pos, 1000, "tired"))
+
+    def _wake(self) -> None:
+        slot, self.is_parked = self.is_parked, False
+        unseen = tuple(entry for entry in self.entries if entry.pos > self.seen)
+        self._down(Wake(RUN, self.epoch, unseen, slot))
+
+    def _down(self, frame: Any) -> None:
+        if not self._is_frozen:
+            self._downlink.append(frame)
+            self._later(self._arrive_down)
+
+    def _arrive_down(self) -> None:
+        if self._downlink and self._runner is not None:
+            self._runner.handle(self._downlink.popleft())
+
+    # -- what user code does
+
+    def seconds(self, pause: int) -> float:
+        return pause * self.tick_s
+
+    def _life(self, host: Host) -> Life | None:
+        life = self.lives[-1]
+        return life if host.epoch == life.epoch and not host.leaving else None
+
+    def executed(self, host: Host, node: Node, args: tuple[Any, ...]) -> int:
+        value = len(self.made) + 1
+        self.made[value] = (node, args)
+        life, course = self._life(host), course_of(host)
+        if course.is_sealed:
+            self.problems.append("a body started in a sealed run")
+        if life is None:  # a worker that is dead by now
+            return value
+        life.bodies += 1
+        [step] = [step for step in course.bodies if step.task is asyncio.current_task()]
+        if step.key in life.acked:
+            self.problems.append(f"acknowledged step {step.key} ran again")
+        if course.replay.delivered < life.remembered:
+            self.problems.append(f"{step.key} started during the replay")
+        return value
+
+    def check_value(self, node: Node, args: tuple[Any, ...], value: int) -> None:
+        if self.made.get(value) != (node, args):
+            self.problems.append(f"step {node.number}{args} got the value of {self.made.get(value)}")
+
+    def saw(self, host: Host, item: tuple[Any, ...]) -> None:
+        life = self._life(host)
+        if life is not None:
+            replay = course_of(host).replay
+            life.delivered = replay.delivered
+            life.trace.append((replay.delivered, item))
+            if replay.late:
+                self.problems.append(f"nobody asked for {sorted(replay.late)}")
+
+    # -- the checks
+
+    def _compare_lives(self) -> None:
+        """Up to what was durable, each life saw what the one before it saw, entry for entry."""
+        for before, after in zip(self.lives, self.lives[1:], strict=False):
+            durable = min(after.ordered, before.delivered)
+            old = [item for at, item in before.trace if at < durable]
+            new = [item for at, item in after.trace if at < durable]
+            size = min(len(old), len(new))
+            if old[:size] != new[:size] or (after.delivered >= durable and len(old) != len(new)):
+                at = next((i for i in range(size) if old[i] != new[i]), size)
+                self.problems.append(f"epoch {after.epoch} differs at {at}: {old[at : at + 2]} then {new[at : at + 2]}")
+
+    async def _replay_everything(self) -> None:
+        """The complete journal alone has to lead to the same end, without a body and without a record."""
+        first, self._is_frozen = self.outcome, True
+        if not _is_proper(first):
+            self.problems.append(f"ended with {first}")
+        last = self.lives[-1]
+        self._begin_life(fresh_worker=True)
+        async with asyncio.timeout(1_000 * self.tick_s + 5):
+            await self._replayed.wait()
+        life = self.lives[-1]
+        outcomes = [frame.outcome for frame in self.frames if frame.outcome]
+        if outcomes != [first]:
+            self.problems.append(f"replay ended with {outcomes}, not {first}")
+        written = [
+            entry for frame in self.frames for entry in decode_entries(frame.entries) if not isinstance(entry, Seen)
+        ]
+        if written or life.bodies:
+            self.problems.append(f"complete replay executed {life.bodies} bodies and wrote {written}")
+        if [item for _, item in life.trace] != [item for _, item in last.trace]:
+            self.problems.append("complete replay has another trace")
+        assert self._runner is not None
+        await self._runner.close()
+
+
+def _is_proper(outcome: Outcome | None) -> bool:
+    """Tell whether a program may end so: a TaskGroup cancelled twice at once can leak a `CancelledError`."""
+    if isinstance(outcome, RunFailed):
+        return outcome.failure.type == "CancelledError"
+    return isinstance(outcome, RunCompleted | RunCancelled)
+
+
+async def play(seed: int, tick_s: float = TICK_S, *, window: int = 1) -> None:
+    """Play the program of `seed`. Raises `Violation`."""
+    await asyncio.wait_for(Crashes(seed, tick_s, window=window).play(), 60)
+
+
+def play_in_virtual_time(seed: int) -> None:
+    """Play one program on asyncio, in virtual time: the same seed does the same thing."""
+    loop = VirtualLoop(Random(seed))
+    try:
+        loop.run_until_complete(play(seed, window=1 if seed % 4 else 3))
+    finally:
+        loop.close()
+
+
+async def play_many(seeds: Iterable[int], at_once: int = 50) -> dict[int, BaseException]:
+    """Play programs beside each other on the running loop, in real time. Returns what went wrong, by seed."""
+    left, failed = iter(seeds), dict[int, BaseException]()
+
+    async def lane() -> None:
+        for seed in left:
+            try:
+                await play(seed)
+            except Exception as error:  # noqa: BLE001 - reported by the caller
+                failed[seed] = error
+
+    await asyncio.gather(*(lane() for _ in range(at_once)))
+    return failed
+
+
+def repeat_command(seed: int, loop: str) -> str:
+    """Return the command that plays one seed again."""
+    return f"python -m tests.support.crashes {seed} {loop}"
+
+
+def main(seed: str, loop: str = "virtual") -> None:
+    """Play one seed, with the program and every residence's trace printed."""
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.run(play(int(seed)))
+    else:
+        play_in_virtual_time(int(seed))
+    print(f"seed {seed}: no violation")  # noqa: T201 - the answer to a command
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,148 @@
+"""The product as a user runs it: engine and workers as processes on loopback, with their logs, to be started, killed
+and started again.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from onward import NotConnected, SyncClient
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    """Look every 10 ms until it is true; name what did not come true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+@dataclass
+class System:
+    """One engine at a fixed address and any number of workers. Everything that was started is ended at the end."""
+
+    home: Path
+    port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+    clients: dict[str, SyncClient] = field(default_factory=dict[str, SyncClient])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def token(self) -> str:
+        return (self.home / "admin.token").read_text().strip()
+
+    @property
+    def client(self) -> SyncClient:
+        """One client for each token, closed at the end."""
+        token = self.token
+        if token not in self.clients:
+            self.clients[token] = SyncClient(self.url, token=token)
+        return self.clients[token]
+
+    def engine(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the engine and wait until it answers."""
+        database = str(self.home / "onward.db")
+        child = self.command("engine", "start", "--port", str(self.port), "--db", database, *arguments, log="engine")
+        wait_for(lambda: child.poll() is not None or self.answers(), "the engine answers")
+        assert child.poll() is None, self.log("engine")
+        return child
+
+    def worker(self, app: str, *arguments: str, log: str = "worker") -> subprocess.Popen[bytes]:
+        """Start a worker and wait until the engine knows it."""
+        known = {worker.instance for worker in self.client.list_workers()}
+        child = self.command("run", app, *arguments, log=log)
+        wait_for(
+            lambda: any(one.instance not in known for one in self.client.list_workers()), "the worker is connected"
+        )
+        return child
+
+    def command(self, *arguments: str, log: str) -> subprocess.Popen[bytes]:
+        """Start `worker …` with its output appended to a log in the home directory."""
+        environment = {
+            **os.environ,
+            "ONWARD_URL": self.url,
+            "ONWARD_TOKEN_FILE": str(self.home / "admin.token"),
+            "HOME_OF_TEST": str(self.home),
+            **self.environment,
+        }
+        with self.home.joinpath(f"{log}.log").open("ab") as out:
+            command = [sys.executable, "-m", "onward", *arguments]
+            child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+        self.started.append(child)
+        return child
+
+    def log(self, name: str) -> str:
+        return self.home.joinpath(f"{name}.log").read_text()
+
+    def answers(self) -> bool:
+        try:
+            self.client.list_runs(limit=1)
+        except (NotConnected, FileNotFoundError):
+            return False
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self.clients.values():
+            client.close()
+        for child in reversed(self.started):
+            kill(child)
+
+
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """End a process as a power cut would."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGKILL)
+    child.wait()
+
+
+def note(*words: object) -> None:
+    """Called by step bodies of test apps: one durable line in the test's ledger, never torn."""
+    ledger = Path(os.environ["HOME_OF_TEST"], "ledger")
+    out = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(out, (" ".join(map(str, words)) + "\n").encode())
+        os.fsync(out)
+    finally:
+        os.close(out)
+
+
+def ledger_of(home: Path) -> Counter[str]:
+    """How often each line was noted."""
+    ledger = home / "ledger"
+    return Counter(ledger.read_text().splitlines()) if ledger.exists() else Counter()
+
+
+def wait_for_lines(home: Path, count: int) -> None:
+    """Wait until the ledger has so many lines: the runs are mid-flight."""
+    wait_for(lambda: ledger_of(home).total() >= count, f"{count} lines in the ledger")
+
+
+def repeated(ledger: Counter[str]) -> Sequence[str]:
+    return [line for line, count in ledger.items() if count > 1]

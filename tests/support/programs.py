@@ -1,0 +1,300 @@
+"""Random durable programs: a grammar, grown from a seed, and the code that plays it inside a run.
+
+Every value that a step returns is new, and everything that the code sees goes into a trace and into `mix`, a number
+that the arguments of later steps contain. So a result that arrives in another order, or at another call, changes what
+follows.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, Protocol
+
+from onward.config import Retry
+from onward.errors import Evicted, RetryAfter, RunCancelled
+from onward.host import Host, StepCall
+from onward.serde import decoder_for, encode
+from onward_protocol.messages import Arrived, Draft, EventWait, Sleep
+
+Kind = Literal[
+    "step",
+    "seq",
+    "gather",
+    "group",
+    "timeout",
+    "wait_for",
+    "wait",
+    "sleep",
+    "cancel",
+    "race",
+    "choose",
+    "cleanup",
+    "queue",
+    "send",
+    "shield",
+]
+LEAVES: list[Kind] = ["step", "step", "step", "step", "wait", "sleep", "send"]
+FORKS: list[Kind] = [
+    "seq",
+    "seq",
+    "gather",
+    "gather",
+    "group",
+    "group",
+    "timeout",
+    "wait_for",
+    "cancel",
+    "race",
+    "choose",
+    "cleanup",
+    "queue",
+    "shield",
+]
+
+_decode = decoder_for(Any)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A piece of a program."""
+
+    kind: Kind
+    number: int
+    children: tuple["Node", ...] = ()
+    pause: int = 0
+    inner: int = 0
+    fails: float = 0.0
+
+
+class Grower:
+    """Grows programs of a bounded size."""
+
+    def __init__(self, rng: Random, size: int) -> None:
+        self._rng = rng
+        self._left = size
+        self._number = 0
+
+    def grow(self, depth: int = 0) -> Node:
+        """Return a random piece."""
+        self._left -= 1
+        self._number += 1
+        number, rng = self._number, self._rng
+        is_leaf = depth >= 5 or self._left <= 0 or (depth > 1 and rng.random() < 0.4)
+        kind = rng.choice(LEAVES if is_leaf else FORKS)
+        width = {"seq": 3, "gather": 3, "group": 3, "race": 3, "choose": 2}.get(kind, 1)
+        children = () if is_leaf else tuple(self.grow(depth + 1) for _ in range(width))
+        fails = rng.choice([0, 0, 0, 0.2, 0.7])
+        return Node(kind, number, children, rng.randrange(6), rng.randrange(4), fails)
+
+
+def grow(seed: int) -> Node:
+    """Return the program of a seed: a few pieces after each other."""
+    rng = Random(seed)
+    grower = Grower(rng, rng.randrange(4, 40))
+    return Node("seq", 0, tuple(grower.grow() for _ in range(rng.randrange(1, 4))))
+
+
+class World(Protocol):
+    """What is outside of the program: chance, and a record of what really happened."""
+
+    rng: Random
+
+    def seconds(self, pause: int) -> float: ...
+    def executed(self, host: Host, node: Node, args: tuple[Any, ...]) -> int: ...
+    def check_value(self, node: Node, args: tuple[Any, ...], value: int) -> None: ...
+    def saw(self, host: Host, item: tuple[Any, ...]) -> None: ...
+
+
+class Player:
+    """Plays a program in one residence of a run."""
+
+    def __init__(self, world: World, host: Host) -> None:
+        self._world = world
+        self._host = host
+        self._mix = 0
+
+    async def play(self, program: Node) -> int:
+        """Play it to its end and return the mix of all that was seen."""
+        try:
+            await self._play(program)
+        except RunCancelled:
+            self._see("cancelled")
+            await self._step(Node("step", -1))
+            raise
+        except Exception as error:  # noqa: BLE001 - any end of a program is a valid one
+            self._see("ended by", type(error).__name__)
+        return self._mix
+
+    async def _play(self, node: Node) -> None:
+        await getattr(self, f"_{node.kind}")(node)
+
+    def _see(self, *item: Any) -> None:
+        self._mix = (self._mix * 31 + sum(map(ord, repr(item)))) % 1_000_003
+        self._world.saw(self._host, (*item, self._mix))
+
+    # -- leaves
+
+    async def _step(self, node: Node) -> None:
+        args = (node.number, self._mix)
+        retry = Retry(attempts=1 + node.number % 3, backoff=0.001, factor=1, jitter=0)
+        call = StepCall(
+            f"step{node.number % 5}",
+            "body",
+            self._body(node, args),
+            args,
+            {},
+            retry,
+            encode,
+            _decode,
+            barrier=node.number % 7 == 0,
+        )
+        value = await self._host.step(call)
+        self._world.check_value(node, args, value)
+        self._see("step", node.number, value)
+
+    def _body(self, node: Node, args: tuple[Any, ...]) -> Any:
+        world, host = self._world, self._host
+
+        async def body(*_: Any) -> int:
+            value = world.executed(host, node, args)
+            pauses = [world.seconds(world.rng.randrange(4)) for _ in range(node.inner)]
+            await asyncio.gather(*(asyncio.sleep(pause) for pause in pauses))
+            await asyncio.sleep(world.seconds(world.rng.randrange(6)))
+            if world.rng.random() < node.fails:
+                raise world.rng.choice([ValueError("no"), RetryAfter(6)])
+            return value
+
+        return body
+
+    async def _wait(self, node: Node) -> None:
+        wait = Sleep(10) if node.pause < 2 else EventWait(f"event{node.number}")
+        entry = await self._host.wait(f"wait{node.number % 3}", wait)
+        self._see(
+            "wait",
+            node.number,
+            entry.event.id if isinstance(entry, Arrived) else type(entry).__name__,
+            self._host.now_ms(),
+        )
+
+    async def _sleep(self, node: Node) -> None:
+        before = asyncio.get_running_loop().time()
+        await asyncio.sleep(self._world.seconds(node.pause))
+        self._see("slept", node.number, round(asyncio.get_running_loop().time() - before, 6))
+
+    async def _send(self, node: Node) -> None:
+        [id] = await self._host.send("send", [Draft(f"sent{node.number}", b"{}")])
+        self._see("sent", node.number, id)
+
+    # -- forks
+
+    async def _seq(self, node: Node) -> None:
+        for child in node.children:
+            await self._play(child)
+
+    async def _gather(self, node: Node) -> None:
+        if node.pause % 2:
+            results = await asyncio.gather(*map(self._play, node.children), return_exceptions=True)
+            self._see("gathered", node.number, [type(result).__name__ for result in results])
+            return
+        try:
+            await asyncio.gather(*map(self._play, node.children))
+        finally:
+            self._see("gather over", node.number)
+
+    async def _group(self, node: Node) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in node.children:
+                    group.create_task(self._tell_end(child))
+        except* Exception as errors:  # noqa: BLE001 - as above
+            self._see("group failed", node.number, len(errors.exceptions))
+
+    async def _tell_end(self, child: Node) -> None:
+        try:
+            await self._play(child)
+        except BaseException as error:
+            self._see("child ended by", child.number, type(error).__name__)
+            raise
+
+    async def _timeout(self, node: Node) -> None:
+        try:
+            async with asyncio.timeout(self._world.seconds(node.pause)):
+                await self._play(node.children[0])
+        except TimeoutError:
+            self._see("timeout", node.number)
+        await self._step(Node("step", 1000 + node.number))
+
+    async def _wait_for(self, node: Node) -> None:
+        try:
+            await asyncio.wait_for(self._play(node.children[0]), self._world.seconds(node.pause))
+        except TimeoutError:
+            self._see("waited in vain", node.number)
+            await self._step(Node("step", 2000 + node.number))
+
+    async def _cancel(self, node: Node) -> None:
+        task = asyncio.create_task(self._tell_end(node.children[0]))
+        await (self._step(Node("step", 3000 + node.number)) if node.pause % 2 else self._sleep(node))
+        self._see("cancels", node.number, task.cancel())
+        await self._end_of(task)
+
+    async def _race(self, node: Node) -> None:
+        tasks = [asyncio.create_task(self._play(child), name=f"racer {child.number}") for child in node.children]
+        try:
+            done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._see("race won", node.number, [task.get_name() for task in done])
+            for task in pending:
+                task.cancel()
+        finally:
+            for task in tasks:
+                task.cancel()
+        for task in tasks:
+            await self._end_of(task)
+
+    async def _choose(self, node: Node) -> None:
+        await self._play(node.children[self._mix % 2])
+
+    async def _cleanup(self, node: Node) -> None:
+        try:
+            await self._play(node.children[0])
+        except asyncio.CancelledError:
+            await self._step(Node("step", 4000 + node.number))
+            raise
+        finally:
+            self._see("cleaned", node.number)
+
+    async def _queue(self, node: Node) -> None:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._produce(node.children[0], queue))
+            self._see("took", node.number, await queue.get())
+            await self._step(Node("step", 5000 + node.number))
+
+    async def _produce(self, child: Node, queue: "asyncio.Queue[int]") -> None:
+        try:
+            await self._play(child)
+        finally:
+            queue.put_nowait(self._mix)
+
+    async def _shield(self, node: Node) -> None:
+        await asyncio.shield(self._play(node.children[0]))
+
+    async def _end_of(self, task: "asyncio.Task[None]") -> None:
+        with suppress(asyncio.CancelledError):
+            try:
+                await task
+            except Exception as error:  # noqa: BLE001 - as above
+                self._see("task failed", type(error).__name__)
+
+
+def played(world: World, program: Node) -> Any:
+    """Return the durable function that plays `program`."""
+
+    def function(host: Host) -> Coroutine[Any, Any, int]:
+        return Player(world, host).play(program)
+
+    return function
+
+
+__all__ = ["Evicted", "Node", "grow", "played"]
