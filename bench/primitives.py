@@ -1,0 +1,118 @@
+"""What the machine itself costs, measured in the same run as the product, so that every figure can be a ratio.
+
+* `round_trip_us`: a small binary message to a WebSocket echo server in another process and back, over loopback, with
+  the libraries that Onward uses (uvicorn's sans-I/O WebSocket server, the `websockets` client).
+* `fdatasync_us`: append 4 KiB to a file and fdatasync it, on the disk that holds the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import ClientConnection, connect
+
+PAYLOAD = b"x" * 100
+BLOCK = b"x" * 4096
+WARM_UP = 20
+
+
+async def round_trips(peer: ClientConnection, count: int) -> list[float]:
+    """Durations of `count` round trips in microseconds, after a short warm-up."""
+    taken: list[float] = []
+    for n in range(count + WARM_UP):
+        begun = time.perf_counter()
+        await peer.send(PAYLOAD)
+        await peer.recv()
+        if n >= WARM_UP:
+            taken.append((time.perf_counter() - begun) * 1e6)
+    return taken
+
+
+def fdatasyncs(directory: Path, count: int) -> list[float]:
+    """Durations of `count` appends of 4 KiB with fdatasync, in microseconds."""
+    path = directory / "fdatasync.probe"
+    out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        return [timed_append(out) for _ in range(count)]
+    finally:
+        os.close(out)
+        path.unlink()
+
+
+def timed_append(out: int) -> float:
+    begun = time.perf_counter()
+    os.write(out, BLOCK)
+    os.fdatasync(out)
+    return (time.perf_counter() - begun) * 1e6
+
+
+@asynccontextmanager
+async def echo_peer() -> AsyncGenerator[ClientConnection]:
+    """A connection to an echo server in a process of its own."""
+    with echo_server() as port:
+        async with await dialled(port) as peer:
+            yield peer
+
+
+@contextmanager
+def echo_server() -> Generator[int]:
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-m", "bench.primitives", str(port)])
+    try:
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+async def dialled(port: int) -> ClientConnection:
+    for _ in range(200):
+        try:
+            return await connect(f"ws://127.0.0.1:{port}/", compression=None, ping_interval=None)
+        except OSError:
+            await asyncio.sleep(0.05)
+    raise TimeoutError("the echo server did not start")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def echo(peer: WebSocket) -> None:
+    await peer.accept()
+    try:
+        while True:
+            await peer.send_bytes(await peer.receive_bytes())
+    except WebSocketDisconnect:
+        return
+
+
+def serve(port: int) -> None:
+    uvicorn.run(
+        Starlette(routes=[WebSocketRoute("/", echo)]),
+        host="127.0.0.1",
+        port=port,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        log_level="error",
+    )
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

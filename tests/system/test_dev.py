@@ -1,0 +1,92 @@
+"""`worker dev`: engine, worker and reload in one command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from onward import Event
+
+from tests.support.processes import ROOT, System, ledger_of, wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+DEV_APP = """
+from onward import App, Context, EventType, step
+from tests.support.processes import note
+from tests.system.apps.office import wait_for_file
+
+functions = App("dev")
+Go = EventType("dev/go", str)
+VERSION = "old"
+
+@step
+async def name_version() -> str:
+    return VERSION
+
+@functions.on(Go)
+async def go(ctx: Context[str]) -> str:
+    return await wait_for_file.aio(ctx.data) + " " + await name_version()
+"""
+
+
+Dev = tuple[System, subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    tmp_path.joinpath("mine.py").write_text(DEV_APP)
+    with System(tmp_path, environment={"PYTHONPATH": str(ROOT), "ONWARD_TOKEN_FILE": ""}) as system:
+        with tmp_path.joinpath("dev.log").open("wb") as out:
+            started = subprocess.Popen(
+                [sys.executable, "-m", "onward", "dev", "mine:functions", "--port", str(system.port)],
+                cwd=tmp_path,
+                env={**os.environ, **system.environment, "HOME_OF_TEST": str(tmp_path)},
+                stdout=out,
+                stderr=out,
+            )
+        system.started.append(started)
+        tmp_path.joinpath("admin.token").touch()  # a development engine asks nobody
+        wait_for(lambda: "] connected" in system.log("dev"), "the worker is connected")
+        yield system, started
+
+
+def test_a_run_in_flight_goes_on_after_a_reload_with_the_new_code(dev: Dev) -> None:
+    system, _ = dev
+    [event] = system.client.send(Event("dev/go", "first"))
+    wait_for(lambda: ledger_of(system.home)["begin first"] > 0, "the first step runs")
+    system.home.joinpath("mine.py").write_text(DEV_APP.replace('"old"', '"new"'))
+    wait_for(lambda: "reloading" in system.log("dev"), "the change is noticed")
+    system.home.joinpath("first").touch()
+    assert event.runs[0].result(timeout="20s") == "first new"
+    assert ledger_of(system.home)["begin first"] == 1
+
+
+def test_a_broken_file_is_shown_and_the_next_change_repairs_it(dev: Dev) -> None:
+    system, _ = dev
+    system.home.joinpath("mine.py").write_text("this is not Python")
+    wait_for(lambda: "error[E0504]" in system.log("dev"), "the error is shown")
+    system.home.joinpath("mine.py").write_text(DEV_APP)
+    wait_for(lambda: system.log("dev").count("] connected") == 2, "the worker is back")
+
+
+def test_ctrl_c_ends_engine_and_worker(dev: Dev) -> None:
+    system, started = dev
+    [child] = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    started.send_signal(signal.SIGINT)
+    assert started.wait(15) == 0
+    assert not Path(f"/proc/{child}").exists()
+    assert "Traceback" not in system.log("dev")
+
+
+def test_a_worker_does_not_outlive_a_killed_dev_command(dev: Dev) -> None:
+    _, started = dev
+    [child] = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    started.kill()
+    started.wait()
+    wait_for(lambda: not Path(f"/proc/{child}/exe").exists(), "the worker has ended")
