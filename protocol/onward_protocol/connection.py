@@ -24,8 +24,8 @@ class Connection(Generic[I, O]):
     """
 
     def __init__(self, *, times: Times, limits: Limits, now_ms: int) -> None:
-        self.phase = Phase.NEW
-        self.times = times
+        self.phase: Phase = Phase.NEW
+        self.times: Times = times
         self.close_code: CloseCode | None = None
         self._limits = limits
         self._outbox: Outbox[O] = Outbox(limits)
@@ -41,6 +41,10 @@ class Connection(Generic[I, O]):
     @property
     def _is_live(self) -> bool:
         return Phase.OPEN <= self.phase < Phase.CLOSED
+
+    def _end(self, code: CloseCode) -> None:
+        """The connection is over when everything is written."""
+        self.close_code = code
 
     def _queue(self, frame: O, lane: str) -> None:
         kind = kind_of(frame)

@@ -55,12 +55,12 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
     ) -> None:
         super().__init__(times=times or Times(), limits=limits or Limits(), now_ms=now_ms)
         self.hello: Hello | None = None
-        self.version = 0
-        self.session_id = ""
-        self.generation = -1
-        self.granted = 0
-        self.spent = 0
-        self.mirror = Mirror()
+        self.version: int = 0
+        self.session_id: str = ""
+        self.generation: int = -1
+        self.granted: int = 0
+        self.spent: int = 0
+        self.mirror: Mirror = Mirror()
         self._versions = versions
         self._created_at_ms = now_ms
         self._messages_sent = 0
@@ -102,7 +102,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
     def refuse(self, code: str, message: str, retry_after_ms: int | None = None) -> None:
         """Answer the Hello with a reason that a person can act on. The connection is over when it is written."""
         self._queue(Refuse(code, message, retry_after_ms), BARRIER)
-        self.close_code = CloseCode.REFUSED
+        self._end(CloseCode.REFUSED)
 
     def send(self, frame: Assign | Ack | Wake | Cancel | Fence | GoAway) -> None:
         """Queue a frame. Raises `LocalMisuse` in a phase in which it must not be sent; see `may_assign`."""
@@ -162,7 +162,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             case Return():
                 self.mirror.returned(frame)
             case Bye():
-                self.close_code = CloseCode.NORMAL
+                self._end(CloseCode.NORMAL)
             case _:
                 pass
         frames.append(frame)

@@ -20,6 +20,9 @@ from msgspec import Meta, Struct
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A count, place or time. It fits a signed 64-bit column, so that a hostile number fails here and not in a store."""
 
+Generation = Annotated[int, Meta(ge=0, le=2**53)]
+"""Counts connections. Smaller than `Natural`, because the engine counts on from what a worker says."""
+
 Hash64 = Annotated[int, Meta(ge=0)]
 """An unsigned 64-bit hash."""
 
@@ -394,7 +397,7 @@ class Hello(Wire, frozen=True, tag=1):
     instance: str
     role: Literal["worker", "guard"] = "worker"
     session: str = ""
-    generation: Natural = 0
+    generation: Generation = 0
     sdk: str = ""
     python: str = ""
     slots: Natural = 0

@@ -37,7 +37,7 @@ class Mirror:
     """What a worker holds, as far as one connection tells."""
 
     def __init__(self, held: Iterable[Held] = ()) -> None:
-        self.holdings = Holdings(held)
+        self.holdings: Holdings = Holdings(held)
         self._promised: dict[str, int] = {item.run: item.epoch for item in self.holdings}
         self._pending: deque[tuple[int, Change]] = deque()
 

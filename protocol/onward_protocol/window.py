@@ -31,11 +31,11 @@ class SendWindow:
     __slots__ = ("_frames", "acked_seq", "epoch", "last_seq", "run", "unacked_bytes")
 
     def __init__(self, run: str, epoch: int) -> None:
-        self.run = run
-        self.epoch = epoch
-        self.last_seq = 0
-        self.acked_seq = 0
-        self.unacked_bytes = 0
+        self.run: str = run
+        self.epoch: int = epoch
+        self.last_seq: int = 0
+        self.acked_seq: int = 0
+        self.unacked_bytes: int = 0
         self._frames: deque[Checkpoint] = deque()
 
     def next(self, entries: bytes, outcome: Outcome | None = None) -> Checkpoint:

@@ -74,10 +74,10 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(times=times or Times(), limits=limits or Limits(), now_ms=now_ms)
-        self.session_id = ""
-        self.generation = -1
-        self.accepted = 0
-        self.seen = 0
+        self.session_id: str = ""
+        self.generation: int = -1
+        self.accepted: int = 0
+        self.seen: int = 0
         self._hello = hello
         self._holdings = holdings
         self._vitals = vitals
@@ -108,7 +108,7 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
             raise LocalMisuse(f"{type(frame).__name__} belongs on the newest connection")
         self._queue(frame, _lane_up(frame))
         if isinstance(frame, Bye):
-            self.close_code = CloseCode.NORMAL
+            self._end(CloseCode.NORMAL)
 
     def messages_to_send(self) -> list[bytes]:
         """Return the messages to write now, oldest first.
@@ -164,7 +164,7 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         elif isinstance(frame, Assign) or (isinstance(frame, Wake) and frame.slot):
             self.accepted += 1
         elif isinstance(frame, Refuse):
-            self.close_code = CloseCode.NORMAL
+            self._end(CloseCode.NORMAL)
         frames.append(frame)
 
     def _open(self, welcome: Welcome, now_ms: int) -> None:
@@ -173,7 +173,7 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
             raise ProtocolError("version", f"the engine chose {welcome.version}, offered were {oldest} to {newest}")
         self.session_id = welcome.session
         self.generation = welcome.generation
-        self.times = _times_of(welcome, self.times)
+        self.times: Times = _times_of(welcome, self.times)
         self._outbox.limits = _narrowed(self._limits, welcome.limits)
         self._lease.opened(welcome.generation, self._hello_at_ms, self.times)
         self._beat_at_ms = now_ms

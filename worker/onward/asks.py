@@ -35,8 +35,8 @@ class Awaited:
     __slots__ = ("future", "home", "key")
 
     def __init__(self, home: Home, key: str) -> None:
-        self.home = home
-        self.key = key
+        self.home: Home = home
+        self.key: str = key
         self.future: asyncio.Future[LogEntry] = asyncio.Future(loop=home.loop)
 
     @property
@@ -63,7 +63,7 @@ class DurableWait(Awaited):
 
     def __init__(self, home: Home, key: str, wait: Wait) -> None:
         super().__init__(home, key)
-        self.wait = wait
+        self.wait: Wait = wait
 
     def begin(self) -> None:
         """Open it, unless an earlier residence has."""

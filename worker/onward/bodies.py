@@ -18,7 +18,7 @@ from onward.asks import Awaited, Home, close_wait, open_retry
 from onward.errors import NonDeterminism, PayloadTooLarge, WorkerLost, failure_of, step_failed
 from onward.host import StepCall
 from onward.identity import Identity
-from onward.journal import LogEntry, retry_key
+from onward.journal import LogEntry, StepEntry, retry_key
 from onward.lineage import BRANCH
 from onward.retry import decide
 from onward.turn import Cancellable
@@ -40,7 +40,6 @@ class StepHome(Home, Protocol):
     @property
     def output_bytes_max(self) -> int: ...
 
-    def clock_ms(self) -> int: ...
     def wall_ms(self) -> int: ...
     def may_start(self) -> bool: ...
     def later(self, delay_s: float, callback: Callable[..., object], /, *args: Any) -> Cancellable: ...
@@ -53,7 +52,7 @@ class StepHome(Home, Protocol):
         """The body was stopped before it began. Called while the run's code executes."""
         ...
 
-    def body_ended(self, step: Step, entry: StepDone | StepFailed | None) -> None:
+    def body_ended(self, step: Step, entry: StepEntry | None) -> None:
         """The body's task ends. `entry` is its result; None if it is not wanted or rests until its next attempt."""
         ...
 
@@ -80,13 +79,13 @@ class Step(Awaited):
 
     def __init__(self, home: StepHome, key: str, call: StepCall, identity: Identity) -> None:
         super().__init__(home, key)
-        self.host = home
-        self.call = call
-        self.barrier = call.barrier
-        self.asked_after = 0
-        self.attempt = 0
-        self.is_resting = False
-        self.is_parked = False
+        self.host: StepHome = home
+        self.call: StepCall = call
+        self.barrier: bool = call.barrier
+        self.asked_after: int = 0
+        self.attempt: int = 0
+        self.is_resting: bool = False
+        self.is_parked: bool = False
         self.loss: WorkerLost | None = None
         self.task: asyncio.Task[None] | None = None
         self._has_begun = False
@@ -158,15 +157,16 @@ class Step(Awaited):
         if self.is_wanted and not self.is_parked and not self.host.is_sealed:
             self.host.replay.hold_body(self)
 
-    async def _attempt(self) -> StepDone | StepFailed | None:
+    async def _attempt(self) -> StepEntry | None:
         call, home, identity = self.call, self.host, self._identity
-        began_ms = home.clock_ms()
+        began_ms = home.wall_ms()
         try:
             output = self._encoded(await self._value())
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a body raises is that attempt's failure, a stray cancellation too
             return await self._failed(error)
+        ended_ms = home.wall_ms()
         return StepDone(
             self.key,
             output,
@@ -174,8 +174,8 @@ class Step(Awaited):
             identity.site,
             identity.args,
             self.attempt,
-            home.clock_ms() - began_ms,
-            home.wall_ms(),
+            ended_ms - began_ms,
+            ended_ms,
         )
 
     async def _value(self) -> Any:
@@ -250,7 +250,7 @@ class Step(Awaited):
             rested.set_result(None)
 
     def _mismatch(self, entry: LogEntry) -> NonDeterminism | None:
-        if not isinstance(entry, StepDone | StepFailed):
+        if not isinstance(entry, StepEntry):
             return NonDeterminism(
                 f"step '{self.call.id}' has the key of something else in this run's journal ({self.key})."
             )

@@ -15,7 +15,7 @@ from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.events import Event, EventType
 from onward.scene import E_co, RunContext
-from onward.step import AsyncStep, StepOptions, SyncStep, call_of, changed
+from onward.step import AsyncStep, StepOptions, SyncStep, changed, recipe_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,7 +67,7 @@ class Steps:
         """
         host = self._enter(f"step '{id}'")
         body, options = step_of(id, fn, self._options)
-        return await host.step(call_of(host, body, options, args, kwargs))
+        return await host.step(recipe_of(body, options).call(host, args, kwargs))
 
 
 class Context(RunContext[E_co]):

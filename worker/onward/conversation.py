@@ -95,7 +95,7 @@ class Conversation:
     runs: Runs
 
     def __init__(self, profile: Profile, *, clock_ms: Clock, times: Times, on_welcome: Callable[[], None]) -> None:
-        self.is_leaving = False
+        self.is_leaving: bool = False
         self._profile = profile
         self._clock_ms = clock_ms
         self._times = times

@@ -11,27 +11,17 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any, Final, Protocol
 
-from onward_protocol.messages import (
-    Ack,
-    Assign,
-    CancelRequested,
-    EngineEntry,
-    Sleep,
-    StepDone,
-    StepFailed,
-    TimerFired,
-    Wait,
-)
+from onward_protocol.messages import Ack, Assign, CancelRequested, EngineEntry, Sleep, TimerFired, Wait
 
 from onward.asks import Awaited, DurableWait, Note, RetryWait
 from onward.bodies import Step
 from onward.errors import WorkerLost
-from onward.journal import Journal, LogEntry, is_new_loss, retry_key
+from onward.journal import Journal, LogEntry, StepEntry, is_new_loss, retry_key
 from onward.landlord import Landlord
 from onward.outbox import Outbox
 from onward.replay import Replay
 from onward.threads import Threads
-from onward.turn import RunTimer, Turn
+from onward.turn import Later, RunTimer, Turn
 
 LATE_MS: Final = 1_000
 """While results wait for a late request, nothing new starts until the code has asked for nothing for so long."""
@@ -60,16 +50,16 @@ class Course:
     def __init__(self, owner: Owner, landlord: Landlord, assign: Assign, journal: Journal, window: int) -> None:
         self.loop: asyncio.AbstractEventLoop = landlord.loop
         self.step_threads: Executor = landlord.step_threads
-        self.is_strict = landlord.is_strict
-        self.may_go = False
-        self.is_sealed = False
+        self.is_strict: bool = landlord.is_strict
+        self.may_go: bool = False
+        self.is_sealed: bool = False
         self.user_threads: Threads | None = None
-        self.is_draining = False
+        self.is_draining: bool = False
         self.main: asyncio.Future[Any] = landlord.loop.create_future()
-        self.turn = Turn(landlord.loop, assign.run, landlord.context, self)
-        self.journal = journal
+        self.turn: Turn = Turn(landlord.loop, assign.run, landlord.context, self)
+        self.journal: Journal = journal
         self.replay: Replay[Step] = Replay(journal, window)
-        self.outbox = Outbox(
+        self.outbox: Outbox = Outbox(
             assign.run,
             assign.epoch,
             gate=self.replay.gate,
@@ -81,10 +71,9 @@ class Course:
         self.timers: set[RunTimer] = set()
         self.bodies: set[Step] = set()
         self.threads: set[asyncio.Future[Any]] = set()
-        self.known = journal.known
-        self.now_ms = assign.started_at_ms
-        self.clock_ms = landlord.clock_ms
-        self.later = landlord.later
+        self.known: int = journal.known
+        self.now_ms: int = assign.started_at_ms
+        self.later: Later = landlord.later
         self._owner = owner
         self._landlord = landlord
         self._run = assign.run
@@ -143,7 +132,7 @@ class Course:
     def _start(self) -> bool:
         """Start the next thing that may be. Returns False if there is none."""
         replay = self.replay
-        if replay.late and self._must_wait_for_late_request():
+        if replay.is_empty or (replay.late and self._must_wait_for_late_request()):
             return False
         item = replay.next_wait() or self._next_body()
         if item is None:
@@ -262,7 +251,7 @@ class Course:
 
     def wall_ms(self) -> int:
         """The wall clock, immune to jumps of it while the run is here."""
-        return self._wall_offset_ms + self.clock_ms()
+        return self._wall_offset_ms + self._landlord.clock_ms()
 
     def may_start(self) -> bool:
         """See `StepHome`."""
@@ -284,7 +273,7 @@ class Course:
         if step.barrier:
             self.replay.gate.leave_barrier()
 
-    def body_ended(self, step: Step, entry: StepDone | StepFailed | None) -> None:
+    def body_ended(self, step: Step, entry: StepEntry | None) -> None:
         """See `StepHome`."""
         if entry is not None and step.is_wanted and not self.is_sealed:
             self._record(entry)
@@ -303,7 +292,7 @@ class Course:
             thread.exception()
         self._owner.ended_something()
 
-    def _record(self, entry: StepDone | StepFailed | TimerFired) -> None:
+    def _record(self, entry: StepEntry | TimerFired) -> None:
         """Put a result at the end of the log, and into a frame that leaves after the code that it wakes ran."""
         self.replay.gate.count()
         self.replay.enter(entry)

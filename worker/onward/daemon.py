@@ -53,7 +53,7 @@ class Daemon:
         clock_ms: Clock = monotonic_ms,
     ) -> None:
         self.state: State = "new"
-        self.gone = asyncio.Event()
+        self.gone: asyncio.Event = asyncio.Event()
         self._dial = dial
         self._drain_ms = drain_ms
         self._clock_ms = clock_ms

@@ -16,10 +16,10 @@ class Gate:
     __slots__ = ("_marked", "_marks", "_required", "acked", "barrier_runs", "results", "window")
 
     def __init__(self, window: int) -> None:
-        self.window = max(window, 1)
-        self.results = 0
-        self.acked = 0
-        self.barrier_runs = False
+        self.window: int = max(window, 1)
+        self.results: int = 0
+        self.acked: int = 0
+        self.barrier_runs: bool = False
         self._required = 0
         self._marked = 0
         self._marks: deque[tuple[int, int]] = deque()

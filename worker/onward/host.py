@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from onward_protocol.messages import Draft, EngineEntry, Wait
 
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class StepCall:
+class StepCall(Struct, frozen=True):
     """One call of a step: what to run, under which name, and how to keep its result.
 
     `id` is the name in the step's key; `name` the function's qualified name, stored to notice changed code. `encode`

@@ -32,9 +32,9 @@ class RunHost:
     """A run, seen from user code. Implements `Host`."""
 
     def __init__(self, function: Function[Any, Any], assign: Assign, course: Course) -> None:
-        self.run_id = assign.run
-        self.epoch = assign.epoch
-        self.cursors = Cursors(max([assign.ord, *(event.ord for event in assign.events)]))
+        self.run_id: str = assign.run
+        self.epoch: int = assign.epoch
+        self.cursors: Cursors = Cursors(max([assign.ord, *(event.ord for event in assign.events)]))
         self.context: Any = None
         self.threads: Threads | None = None
         self._function = function

@@ -7,9 +7,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from os.path import dirname
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 _PACKAGE: Final = dirname(__file__)
 _encoder: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -21,7 +22,7 @@ _PASSED: Final = -1
 _TASK_BEGINNINGS: Final = ("fire", "create_task")
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True):
     """Hashes of the call's site and arguments; 0 where they cannot be told."""
 
     site: int
@@ -29,8 +30,8 @@ class Identity(NamedTuple):
 
 
 def identity_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Identity:
-    """Return the identity of the step call that is being made."""
-    caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - where the call stands is the question
+    """Return the identity of the step call that the caller's caller makes."""
+    caller = sys._getframe(2)  # pyright: ignore[reportPrivateUsage] - where the call stands is the question
     return Identity(_site_of(caller), _hash_of(args, kwargs))
 
 

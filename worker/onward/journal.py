@@ -30,7 +30,9 @@ from onward_protocol.messages import (
 
 from onward.errors import OnwardError
 
-LogEntry: TypeAlias = StepDone | StepFailed | TimerFired | Sent | Started | EngineEntry
+StepEntry: TypeAlias = StepDone | StepFailed
+"""How a step ended."""
+LogEntry: TypeAlias = StepEntry | TimerFired | Sent | Started | EngineEntry
 """What can reach user code."""
 
 RETRY_MARK: Final = "!"
@@ -71,7 +73,7 @@ def read(segments: Sequence[Segment], entries: Iterable[EngineEntry]) -> Journal
         for entry in decode_entries(segment.entries):
             _add(journal, unmarked, entry)
     journal.unseen = [unmarked[pos] for pos in sorted(unmarked)]
-    ended = {entry.key for entry in journal.ordered if isinstance(entry, StepDone | StepFailed)}
+    ended = {entry.key for entry in journal.ordered if isinstance(entry, StepEntry)}
     journal.spent = [
         entry.key for entry in journal.ordered if isinstance(entry, Due) and _is_spent(journal, ended, entry.key)
     ]

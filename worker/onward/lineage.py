@@ -23,8 +23,8 @@ class Branch:
     __slots__ = ("_calls", "_children", "path", "turn")
 
     def __init__(self, turn: Turn, path: str = "0") -> None:
-        self.turn = turn
-        self.path = path
+        self.turn: Turn = turn
+        self.path: str = path
         self._children = 0
         self._calls: dict[str, int] = {}
 

@@ -33,7 +33,7 @@ class Outbox:
         loop: asyncio.AbstractEventLoop,
         context: Context,
     ) -> None:
-        self.window = SendWindow(run, epoch)
+        self.window: SendWindow = SendWindow(run, epoch)
         self._gate = gate
         self._send = send
         self._loop = loop

@@ -60,12 +60,12 @@ class Replay(Generic[B]):
     __slots__ = ("_bodies", "_remembered", "_waits", "asked", "delivered", "expected", "gate", "late", "log")
 
     def __init__(self, journal: Journal, window: int) -> None:
-        self.gate = Gate(window)
+        self.gate: Gate = Gate(window)
         self.log: deque[LogEntry] = deque((*journal.ordered, *journal.unseen))
-        self.expected = {key_of(entry) for entry in self.log}
+        self.expected: set[str] = {key_of(entry) for entry in self.log}
         self.asked: dict[str, Asked] = dict.fromkeys(journal.spent, NOBODY)
         self.late: dict[str, LogEntry] = {}
-        self.delivered = 0
+        self.delivered: int = 0
         self._remembered = len(self.log)
         self._waits: deque[Startable] = deque()
         self._bodies: deque[B] = deque()
@@ -138,15 +138,14 @@ class Replay(Generic[B]):
     def next_body(self) -> B | None:
         """Remove and return the next body that may start, in the order of asking; a waiting barrier lets others by."""
         bodies = self._bodies
-        if not bodies:
-            return None
         index = 0
         while index < len(bodies):
             body = bodies[index]
-            if not body.is_wanted or self.gate.lets_pass(body.barrier, body.asked_after):
+            if not body.is_wanted:
                 del bodies[index]
-                if body.is_wanted:
-                    return body
+            elif self.gate.lets_pass(body.barrier, body.asked_after):
+                del bodies[index]
+                return body
             elif body.barrier:
                 index += 1
             else:
@@ -163,8 +162,11 @@ class Replay(Generic[B]):
         return sorted({*self.late, *undelivered})
 
     @property
+    def is_empty(self) -> bool:
+        """True if nothing is held, not even what the code has given up."""
+        return not self._bodies and not self._waits
+
+    @property
     def has_held(self) -> bool:
         """True while something that the code wants has not started."""
-        if not self._waits and not self._bodies:
-            return False
-        return any(item.is_wanted for item in self._waits) or any(item.is_wanted for item in self._bodies)
+        return any(item.is_wanted for item in self._bodies) or any(item.is_wanted for item in self._waits)

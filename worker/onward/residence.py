@@ -40,9 +40,9 @@ class Residence:
         self.function = function
         self.assign = assign
         self.stage: Literal["new", "running", "parked", "ended"] = "new"
-        self.is_gone = False
+        self.is_gone: bool = False
         journal, self._broken = _journal_of(landlord, assign)
-        self.course = Course(self, landlord, assign, journal, function.checkpoint.window)
+        self.course: Course = Course(self, landlord, assign, journal, function.checkpoint.window)
         self._landlord = landlord
         self._cancelled: RunCancelled | None = None
         self._interrupt: BaseException | None = None

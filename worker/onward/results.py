@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from onward.callables import UNTYPED, place_of, return_annotation
@@ -27,8 +26,8 @@ def result_codec(fn: Callable[..., Any], what: str) -> tuple[Encoder, Decoder]:
     annotation = return_annotation(fn, what)
     label = f"result of {what}"
     if annotation is UNTYPED:
-        return partial(_encode_untyped, what=label), decoder_for(Any, label)
-    return partial(encode, what=label), decoder_for(annotation, label)
+        return lambda value: _encode_untyped(value, label), decoder_for(Any, label)
+    return lambda value: encode(value, label), decoder_for(annotation, label)
 
 
 def check_result(fn: Callable[..., Any], what: str) -> None:
@@ -42,7 +41,7 @@ def _encode_untyped(value: Any, what: str) -> bytes:
     if what not in _warned and not _is_same(decoder_for(Any)(data), value):
         _warned.add(what)
         message = f"{what} loses its types ({type(value).__name__}): annotate what it returns."
-        warnings.warn(message, LossyResultWarning, stacklevel=2)
+        warnings.warn(message, LossyResultWarning, stacklevel=3)
     return data
 
 

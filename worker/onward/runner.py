@@ -32,7 +32,7 @@ from onward.host import StepCall
 from onward.lineage import BRANCH
 from onward.parking import Parking
 from onward.residence import Residence
-from onward.turn import Cancellable
+from onward.turn import Later
 
 PARK_TTL_MS: Final = 600_000
 PATIENCE_MS: Final = 1_000
@@ -42,9 +42,6 @@ STEP_THREADS_MIN: Final = 32
 
 log: Final = logging.getLogger("onward.runner")
 
-
-Later = Callable[..., Cancellable]
-"""As `loop.call_later`."""
 BodyOf = Callable[[str, str, StepCall], Callable[..., Any]]
 """Given run, key and call of a step: what to call."""
 
@@ -81,20 +78,22 @@ class Runner:
         later: Later | None = None,
         body_of: BodyOf = own_body,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.send = send
         self.may_start = may_start
         self.clock_ms = clock_ms
         self.wall_ms = wall_ms
         self.state = state
-        self.context = _context_of_no_run()
+        self.context: Context = _context_of_no_run()
         self.patience_ms = patience_ms
         self.output_bytes_max = output_bytes_max
         self.is_strict = strict
         self.later: Later = later or self.loop.call_later
         self.body_of = body_of
-        self.step_threads = ThreadPoolExecutor(max(STEP_THREADS_MIN, 4 * slots), thread_name_prefix="step")
-        self.accepted = 0
+        self.step_threads: ThreadPoolExecutor = ThreadPoolExecutor(
+            max(STEP_THREADS_MIN, 4 * slots), thread_name_prefix="step"
+        )
+        self.accepted: int = 0
         self._functions = functions
         self._slots = slots
         self._runs: dict[str, Residence] = {}
@@ -190,11 +189,12 @@ class Runner:
         if old is not None and old.assign.epoch >= assign.epoch:
             return
         reason = self._refusal(assign, old)
+        if old is not None:
+            self._drop(old)
         if reason is not None:
             self.send(Return(assign.run, assign.epoch, reason))
             return
         if old is not None:
-            self._drop(old)
             self._occupants.discard(old)
         self.accepted += 1
         residence = Residence(self, self._functions[assign.function], assign)

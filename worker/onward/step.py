@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from msgspec import Struct, structs
@@ -13,7 +14,8 @@ from onward.callables import is_async, name_of, place_of, qualified_name
 from onward.config import Retry
 from onward.errors import ConfigError, StepInsideStep
 from onward.names import check_name
-from onward.results import check_result, result_codec
+from onward.results import Encoder, check_result, result_codec
+from onward.serde import Decoder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +31,34 @@ class StepOptions(Struct, frozen=True, kw_only=True):
     executor: Executor | None = None
 
 
+class Recipe(Struct, frozen=True):
+    """What all calls of a step have in common."""
+
+    id: str
+    name: str
+    fn: Callable[..., Any]
+    retry: Retry | None
+    encode: Encoder
+    decode: Decoder
+    barrier: bool
+    executor: Executor
+
+    def call(self, host: hosts.Host, args: Sequence[Any], kwargs: Mapping[str, Any]) -> hosts.StepCall:
+        """Return a call in the run `host`."""
+        return hosts.StepCall(
+            self.id,
+            self.name,
+            self.fn,
+            args,
+            kwargs,
+            self.retry or host.retry,
+            self.encode,
+            self.decode,
+            self.barrier,
+            self.executor,
+        )
+
+
 class AsyncStep(Generic[P, R]):
     """An `async def` step. Inside a run a call runs or remembers it; elsewhere it is the plain function `fn`."""
 
@@ -36,22 +66,25 @@ class AsyncStep(Generic[P, R]):
         _check(fn, options)
         self.fn: Final = fn
         self.options: Final = options
-
-    @property
-    def name(self) -> str:
+        self.name: Final[str] = options.id or name_of(fn)
         """The step's name in the journal."""
-        return self.options.id or name_of(self.fn)
+        self._label: Final = f"step '{self.name}'"
+
+    @cached_property
+    def _recipe(self) -> Recipe:
+        """Made by the first call, when every name in the annotations exists."""
+        return recipe_of(self.fn, self.options)
 
     def check(self) -> None:
         """Raise `ConfigError` if the result could not be kept."""
-        check_result(self.fn, f"step '{self.name}'")
+        check_result(self.fn, self._label)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step. Raises `StepFailed` when it failed for good."""
-        host = current_host(f"step '{self.name}'")
+        host = current_host(self._label)
         if host is None:
             return await self.fn(*args, **kwargs)
-        return cast("R", await host.step(call_of(host, self.fn, self.options, args, kwargs)))
+        return cast("R", await host.step(self._recipe.call(host, args, kwargs)))
 
     def with_options(
         self, *, id: str | None = None, retry: Retry | None = None, barrier: bool | None = None
@@ -69,31 +102,33 @@ class SyncStep(Generic[P, R]):
         _check(fn, options)
         self.fn: Final = fn
         self.options: Final = options
-
-    @property
-    def name(self) -> str:
+        self.name: Final[str] = options.id or name_of(fn)
         """The step's name in the journal."""
-        return self.options.id or name_of(self.fn)
+        self._label: Final = f"step '{self.name}'"
+
+    @cached_property
+    def _recipe(self) -> Recipe:
+        """Made by the first call, when every name in the annotations exists."""
+        return recipe_of(self.fn, self.options)
 
     def check(self) -> None:
         """Raise `ConfigError` if the result could not be kept."""
-        check_result(self.fn, f"step '{self.name}'")
+        check_result(self.fn, self._label)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step and block until it is done. Raises `StepFailed` when it failed for good."""
-        label = f"step '{self.name}'"
-        host = current_host(label)
+        host = current_host(self._label)
         if host is None:
             return self.fn(*args, **kwargs)
-        refuse_loop(label)
-        return cast("R", host.block(lambda: host.step(call_of(host, self.fn, self.options, args, kwargs))))
+        refuse_loop(self._label)
+        return cast("R", host.block(lambda: host.step(self._recipe.call(host, args, kwargs))))
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step from async code, its body in a thread. Raises `StepFailed` when it failed for good."""
-        host = current_host(f"step '{self.name}'")
+        host = current_host(self._label)
         if host is None:
             return await asyncio.to_thread(self.fn, *args, **kwargs)
-        return cast("R", await host.step(call_of(host, self.fn, self.options, args, kwargs)))
+        return cast("R", await host.step(self._recipe.call(host, args, kwargs)))
 
     def with_options(
         self,
@@ -166,19 +201,15 @@ def refuse_loop(label: str) -> None:
         raise ConfigError(f"{label} blocks, and was called on the event loop of an async function.", code="E0109")
 
 
-def call_of(
-    host: hosts.Host, fn: Callable[..., Any], options: StepOptions, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> hosts.StepCall:
-    """Return the call of a step in the run `host`."""
+def recipe_of(fn: Callable[..., Any], options: StepOptions) -> Recipe:
+    """Return what all calls of the step have in common. Raises `ConfigError` if its result could not be kept."""
     name = options.id or name_of(fn)
     encode, decode = result_codec(fn, f"step '{name}'")
-    return hosts.StepCall(
+    return Recipe(
         id=name,
         name=qualified_name(fn),
         fn=fn,
-        args=args,
-        kwargs=kwargs,
-        retry=options.retry or host.retry,
+        retry=options.retry,
         encode=encode,
         decode=decode,
         barrier=options.barrier,

@@ -11,7 +11,7 @@ from onward.context import event_type, invocation, step_of
 from onward.durations import Duration
 from onward.events import Event, EventType
 from onward.scene import E_co, RunContext
-from onward.step import StepOptions, call_of, changed, refuse_loop
+from onward.step import StepOptions, changed, recipe_of, refuse_loop
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,7 +56,7 @@ class SyncSteps:
         """
         host = self._enter(f"step '{id}'")
         body, options = step_of(id, fn, self._options)
-        return host.block(lambda: host.step(call_of(host, body, options, args, kwargs)))
+        return host.block(lambda: host.step(recipe_of(body, options).call(host, args, kwargs)))
 
 
 class SyncContext(RunContext[E_co]):

@@ -35,7 +35,7 @@ class UserThread:
     __slots__ = ("branch", "interrupt", "task")
 
     def __init__(self, branch: Branch) -> None:
-        self.branch = branch
+        self.branch: Branch = branch
         self.interrupt: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
 
@@ -51,7 +51,9 @@ class Team:
         self, parent: UserThread, calls: Sequence[Callable[[], Any]], contexts: Sequence[Context], threads: int
     ) -> None:
         self.parent = parent
-        self.waiting = deque(enumerate(zip(calls, contexts, strict=True)))
+        self.waiting: deque[tuple[int, tuple[Callable[[], Any], Context]]] = deque(
+            enumerate(zip(calls, contexts, strict=True))
+        )
         self.endings: list[Ending] = [(None, None)] * len(calls)
         self.threads = threads
         self.done: Future[None] = Future()
@@ -70,8 +72,8 @@ class Threads:
     """All threads of one run. `changed` is called on the loop whenever one of them ended or began to wait."""
 
     def __init__(self, turn: Turn, *, run: str, is_sealed: Callable[[], bool], changed: Callable[[], None]) -> None:
-        self.busy = 0
-        self.alive = 0
+        self.busy: int = 0
+        self.alive: int = 0
         self._turn = turn
         self._run = run
         self._is_sealed = is_sealed

@@ -12,7 +12,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from onward.lineage import BRANCH, Branch
 
@@ -23,6 +23,10 @@ class Cancellable(Protocol):
     """A handle of asyncio, uvloop or another loop."""
 
     def cancel(self) -> None: ...
+
+
+Later: TypeAlias = Callable[..., Cancellable]
+"""As `loop.call_later`."""
 
 
 class Pending(Cancellable, Protocol):
@@ -54,12 +58,12 @@ class Turn:
     __slots__ = ("_number", "_seed", "clock", "loop", "outside", "owner", "ready", "tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run: str, context: Context, owner: Owner) -> None:
-        self.loop = loop
-        self.owner = owner
-        self.clock = loop.time()
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.owner: Owner = owner
+        self.clock: float = loop.time()
         self.ready: deque[Pending] = deque()
         self.tasks: set[RunTask] = set()
-        self.outside = context.copy()
+        self.outside: Context = context.copy()
         self._number = 0
         self._seed = zlib.crc32(run.encode()) << 24
 
@@ -118,7 +122,7 @@ class RunTask(asyncio.Task[Any]):
 
     def __init__(self, coro: Coroutine[Any, Any, Any], turn: Turn, *, context: Context, **options: Any) -> None:
         self._order = turn.number()
-        self.context = context
+        self.context: Context = context
         super().__init__(coro, loop=turn.loop, context=context, **options)
 
     def __hash__(self) -> int:
@@ -139,8 +143,8 @@ class RunTimer:
         args: tuple[Any, ...],
         context: Context,
     ) -> None:
-        self.key = key
-        self.deadline = deadline
+        self.key: str = key
+        self.deadline: float = deadline
         self._turn = turn
         self._delay = max(0.0, deadline - turn.clock)
         self._callback = callback

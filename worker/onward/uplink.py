@@ -36,9 +36,9 @@ class Uplink:
         prepare: Callable[[Uplink], None],
     ) -> None:
         self.session = session
-        self.going_away = asyncio.Event()
-        self.reconnect_after_ms = 0
-        self.lag_ms = 0
+        self.going_away: asyncio.Event = asyncio.Event()
+        self.reconnect_after_ms: int = 0
+        self.lag_ms: int = 0
         self._link = link
         self._clock_ms = clock_ms
         self._use = use

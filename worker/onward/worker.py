@@ -58,13 +58,13 @@ class Worker:
     ) -> None:
         if not 1 <= concurrency <= SLOTS_MAX:
             raise ConfigError(f"concurrency is 1 to {SLOTS_MAX}, not {concurrency}", code="E0105")
-        self.functions = functions_in(app)
+        self.functions: Mapping[str, Function[Any, Any]] = functions_in(app)
         if not self.functions:
             raise ConfigError(f"{app!r} has no functions to run", code="E0108")
         settings = _settings_of(app, url)
         check_privacy(settings.url, insecure=insecure)
-        self.url = settings.url
-        self.instance = uuid7_id("wrk", time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
+        self.url: str = settings.url
+        self.instance: str = uuid7_id("wrk", time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
         self._lifespan = lifespan_of(app, self.functions.values())
         self._park_ttl_ms = option_ms("Worker", "park_ttl", park_ttl)
         self._drain_ms = option_ms("Worker", "drain_timeout", drain_timeout)

@@ -75,7 +75,14 @@ def _row(kind: type[Wire], place: int, field: Any) -> str:
 
 
 def _type(text: str) -> str:
-    for name, plain in (("Natural", "int"), ("Hash64", "uint64"), ("None", "nil"), ("bytes", "bin"), ("|", "or")):
+    for name, plain in (
+        ("Natural", "int"),
+        ("Generation", "int"),
+        ("Hash64", "uint64"),
+        ("None", "nil"),
+        ("bytes", "bin"),
+        ("|", "or"),
+    ):
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", plain, text)
     return re.sub(r"Literal\[(.*?)\]", r"\1", text)
 

@@ -161,6 +161,19 @@ async def test_a_run_that_wakes_without_a_free_slot_leaves_so_that_it_goes_on_in
     assert engine.runner.held() == ()
 
 
+async def test_a_newer_assignment_ends_the_older_one_even_if_it_cannot_be_taken() -> None:
+    async def function(host: Host) -> Any:
+        return await (blocked(host) if host.run_id == "run_2" else waiting(host))
+
+    engine = PaperEngine(Program(function), slots=1)
+    await parked(engine)
+    engine.start("run_2")
+    engine.runner.handle(Assign("run_1", 2, "app/fn", 1, 1))
+    assert engine.returned == [Return("run_1", 2, "full")]
+    assert [held.run for held in engine.runner.held()] == ["run_2"]
+    await engine.runner.close()
+
+
 async def test_a_slot_for_a_run_that_is_not_parked_is_given_back_at_once() -> None:
     engine = PaperEngine(Program(blocked), slots=3)
     run = engine.start()

@@ -15,9 +15,9 @@ class Alarm:
     __slots__ = ("args", "callback", "is_cancelled")
 
     def __init__(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self.callback = callback
-        self.args = args
-        self.is_cancelled = False
+        self.callback: Callable[..., object] = callback
+        self.args: tuple[Any, ...] = args
+        self.is_cancelled: bool = False
 
     def cancel(self) -> None:
         """Never call back. May be repeated."""

@@ -70,10 +70,10 @@ class TestEngine:
         seed: int = 0,
         steps: Mapping[str, Any] | None = None,
     ) -> None:
-        self.functions = functions_in(app)
+        self.functions: Mapping[str, Function[Any, Any]] = functions_in(app)
         self.sent: list[Event[Any]] = []
         """The events that the functions have sent, in the order of acceptance, with plain data."""
-        self.crashes = 0
+        self.crashes: int = 0
         start = now or datetime.now(UTC)
         self._app = app
         self._clock = VirtualClock(round(start.timestamp() * 1000))

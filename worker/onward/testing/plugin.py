@@ -42,4 +42,4 @@ def _fixture() -> Callable[..., Any]:
     return fixture
 
 
-onward_engine = _fixture()(_engine_of, name="onward_engine")
+onward_engine: Any = _fixture()(_engine_of, name="onward_engine")

@@ -60,7 +60,7 @@ class TestWorker:
         profile = Profile(
             instance=uuid7_id("wrk", clock.wall_ms(), random_bytes(10)), apps=manifests(functions.values()), slots=1_000
         )
-        self.is_dead = False
+        self.is_dead: bool = False
         self._conversation = Conversation(profile, clock_ms=clock.monotonic_ms, times=Times(), on_welcome=lambda: None)
         self._runner = Runner(
             functions,
