@@ -1,7 +1,7 @@
 """How long from one durable step to the next? A sequential SAFE function, engine and worker in two processes, SQLite
 with FULL sync.
 
-    python -m bench.step_latency [--steps 2000] [--rounds 5] [--smoke]
+    python -m bench.step_latency [--steps 300] [--rounds 21] [--smoke]
 
 Prints JSON. Each round measures the machine's primitives and then a run, so that drift of the machine hits both;
 `ratio` is the median over the rounds of  p50(step) / (p50(round trip) + p50(append and fdatasync)).
@@ -25,7 +25,7 @@ from . import primitives
 from .cluster import Cluster, cluster
 from .work import sequence
 
-SAMPLES = 500
+SAMPLES = 150
 
 
 def main() -> None:
@@ -35,8 +35,8 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it still work?")
     arguments = parser.parse_args()
     if arguments.smoke:

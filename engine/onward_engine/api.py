@@ -25,10 +25,11 @@ from .catalogue import Catalogue
 from .commit import BUSY, STOPPING, STORE_FULL, Refused
 from .connections import Connections
 from .endings import Endings
-from .incoming import BadEvent, json_problem, parse
+from .incoming import parse
 from .ingest import UNKNOWN_FUNCTION, Ingest
 from .model import Run, Status
 from .problem import Problem
+from .rules.events import BadEvent, json_problem
 from .settings import Settings
 from .store.port import Accepted, RunFilter, Store
 

@@ -98,17 +98,19 @@ class Connection:
         use: Callable[[Connection, FromWorker], None],
         ended: Callable[[Connection], None],
     ) -> None:
-        self.session = EngineSession(now_ms=clock.monotonic_ms(), times=settings.times, limits=settings.limits)
+        self.session: EngineSession = EngineSession(
+            now_ms=clock.monotonic_ms(), times=settings.times, limits=settings.limits
+        )
         self.transport = transport
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.connected_at_ms = clock.wall_ms()
-        self.instance = ""
-        self.generation = 0
+        self.connected_at_ms: int = clock.wall_ms()
+        self.instance: str = ""
+        self.generation: int = 0
         self.functions: frozenset[str] = frozenset()
         self.vitals: Beat | None = None
-        self.fault = ""  # why it ended, if not by a goodbye
-        self.is_newest = False  # welcome, and not replaced by a newer one
-        self.is_paused = False  # not read, because the store cannot keep up
+        self.fault: str = ""  # why it ended, if not by a goodbye
+        self.is_newest: bool = False  # welcome, and not replaced by a newer one
+        self.is_paused: bool = False  # not read, because the store cannot keep up
         self.reserved = 0  # slots that claims and admissions in the commit queue may fill
         self.uncommitted_bytes = 0  # of this worker's frames in the commit queue
         self.ready: OrderedDict[str, int] = OrderedDict()  # runs parked here that want a slot: run -> epoch

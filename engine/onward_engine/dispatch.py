@@ -95,6 +95,7 @@ class Dispatch:
         connection.reserved -= limit
         if isinstance(outcome, Rejected):
             _log.error("claim rejected", code=outcome.code, reason=outcome.message)
+            self._waiting |= functions  # with the next beat, not at once: it may be refused again
             return
         for assignment in outcome:
             self._assign(connection, assignment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
@@ -15,6 +16,8 @@ from .problem import Problem
 
 CONNECT = "/connect"
 EVENTS = "/e"
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.door")
 
 
 class Door:
@@ -62,9 +65,14 @@ class Door:
         if denial is None and scope["path"] != CONNECT:
             denial = Denial(404, "not_found", f"Workers connect to {CONNECT}.")
         if denial is not None:
+            _log.warning("worker denied", peer=_address(scope), code=denial.code, reason=denial.message)
             await WebSocket(scope, receive, send).send_denial_response(_problem(denial).response())
             return
         await self._gateway.serve(scope, receive, send)
+
+
+def _address(scope: Scope) -> str:
+    return ":".join(map(str, scope.get("client") or ()))
 
 
 def _problem(denial: Denial) -> Problem:

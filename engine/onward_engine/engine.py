@@ -160,8 +160,8 @@ class Engine:
 
     async def _live(self) -> None:
         try:
+            await self.store.open()  # before the token is made: a path that is no database's gets no other file either
             self._app = self._door()
-            await self.store.open()
             await self._work()
         except BaseExceptionGroup as group:
             raise _first(group) from group

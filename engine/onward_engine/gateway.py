@@ -149,6 +149,8 @@ class Gateway:
     def _gone(self, connection: Connection) -> None:
         del self._open[connection]
         if not connection.generation:
+            if connection.fault:
+                _log.warning("connection closed", peer=connection.transport.peer, reason=connection.fault)
             return
         self._connections.remove(connection)
         self._sessions.leave(connection.instance)

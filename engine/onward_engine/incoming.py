@@ -1,27 +1,13 @@
-"""Events as senders write them, checked at the edge: what passes here harms nobody further in. Pure."""
+"""Events as they come in over HTTP. Pure."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import msgspec
 from msgspec import Raw, Struct
-from onward_protocol.ids import name_problem
-from onward_protocol.limits import KIB, Limits
+from onward_protocol.limits import Limits
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-
-META_MAX = 64
-KEYS_MAX = 10_000
-
-
-class BadEvent(Exception):
-    """The sender's fault, in a sentence. `too_large` tells a limit from a mistake."""
-
-    def __init__(self, message: str, *, too_large: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
-        self.too_large = too_large
+from .rules.events import BadEvent
+from .rules.events import check as check_sendable
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -38,7 +24,6 @@ class Incoming(Struct, frozen=True, kw_only=True):
 
 
 _decoder: msgspec.json.Decoder[Incoming | list[Incoming]] = msgspec.json.Decoder(Incoming | list[Incoming])
-_any: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 
 
 def parse(body: bytes, events_max: int) -> list[Incoming]:
@@ -58,54 +43,6 @@ def parse(body: bytes, events_max: int) -> list[Incoming]:
 
 def check(event: Incoming, limits: Limits) -> None:
     """Raise `BadEvent` if the engine must not take this event."""
-    if problem := name_problem(event.name, limits.name_bytes_max):
-        raise BadEvent(f"The event's name {problem}.")
-    for what, text in (("id", event.id), ("key", event.key)):
-        if text and (problem := name_problem(text, limits.name_bytes_max)):
-            raise BadEvent(f"The {what} of event {event.name} {problem}.")
-    _check_meta(event, limits)
+    check_sendable(event, limits)
     if event.ts is not None and not 0 <= event.ts < 1 << 53:
         raise BadEvent(f"The ts of event {event.name} is not a time in milliseconds.")
-    size = len(event.data)
-    if size > limits.event_bytes_max:
-        allowed = limits.event_bytes_max // KIB
-        raise BadEvent(f"Event {event.name} has {size} bytes of data; {allowed} KiB are allowed.", too_large=True)
-    if problem := json_problem(event.data, limits.depth_max):
-        raise BadEvent(f"The data of event {event.name} {problem}.")
-
-
-def json_problem(data: Raw | bytes, depth_max: int) -> str | None:
-    """Say why `data` is not JSON that every reader can read, in words that continue "the data ..."; None if it is."""
-    try:
-        value = _any.decode(data)
-    except RecursionError:
-        return f"is nested deeper than {depth_max} levels"
-    except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
-        return f"is not valid JSON: {error}"
-    return _shape_problem(value, depth_max)
-
-
-def _shape_problem(value: Json, depth_max: int) -> str | None:
-    level = [value]
-    for _ in range(depth_max):
-        if any(isinstance(inner, dict) and len(inner) > KEYS_MAX for inner in level):
-            return f"has an object with more than {KEYS_MAX} keys"
-        level = [inner for outer in level for inner in _containers(outer)]
-        if not level:
-            return None
-    return f"is nested deeper than {depth_max} levels"
-
-
-def _containers(value: Json) -> list[Json]:
-    if isinstance(value, dict):
-        return [inner for inner in value.values() if isinstance(inner, dict | list)]
-    return [inner for inner in value if isinstance(inner, dict | list)] if isinstance(value, list) else []
-
-
-def _check_meta(event: Incoming, limits: Limits) -> None:
-    if len(event.meta) > META_MAX:
-        raise BadEvent(f"Event {event.name} has {len(event.meta)} meta fields; {META_MAX} are allowed.")
-    for name, text in event.meta.items():
-        problem = name_problem(name, limits.name_bytes_max) or (text and name_problem(text, 4 * limits.name_bytes_max))
-        if problem:
-            raise BadEvent(f"The meta field {name!r} of event {event.name} {problem}.")

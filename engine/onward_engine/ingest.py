@@ -17,7 +17,8 @@ from .catalogue import Catalogue
 from .clock import Clock, Ids
 from .commit import Committer, Refused
 from .dispatch import Dispatch
-from .incoming import BadEvent, Incoming, check
+from .incoming import Incoming, check
+from .rules.events import BadEvent
 from .settings import Settings
 from .store.port import Accepted, CancelRun, NewEvent, Rejected, StartRun
 from .store.port import Ingest as IngestOp

@@ -56,7 +56,12 @@ class Progress:
     def returned(self, connection: Connection, frame: Return) -> None:
         """Queue a run that the worker does not have or cannot take."""
         op = GiveBack(now_ms=self._clock.wall_ms(), run=frame.run, epoch=frame.epoch, reason=frame.reason)
-        self._committer.submit(op, ignore)
+        connection.uncommitted_bytes += OP_BYTES
+        self._committer.submit(op, partial(self._given_back, connection), OP_BYTES)
+
+    def _given_back(self, connection: Connection, outcome: bool | Rejected) -> None:
+        connection.uncommitted_bytes -= OP_BYTES
+        ignore(outcome)
 
     def _applied(self, connection: Connection, frame: Checkpoint, size: int, outcome: Applied | Rejected) -> None:
         connection.uncommitted_bytes -= size
@@ -80,10 +85,12 @@ class Progress:
             entries=(),
             outcome=RunFailed(Failure("BadCheckpoint", f"The engine cannot store what this run reported: {message}")),
         )
-        self._committer.submit(op, partial(self._failed, connection, frame))
+        connection.uncommitted_bytes += OP_BYTES
+        self._committer.submit(op, partial(self._failed, connection, frame), OP_BYTES)
 
     def _failed(self, connection: Connection, frame: Checkpoint, outcome: Applied | Rejected) -> None:
-        if isinstance(outcome, Rejected):
-            connection.fence(frame.run, frame.epoch, outcome.message)
-        else:
-            self._applied(connection, frame, 0, outcome)
+        if not isinstance(outcome, Rejected):
+            self._applied(connection, frame, OP_BYTES, outcome)
+            return
+        connection.uncommitted_bytes -= OP_BYTES
+        connection.fence(frame.run, frame.epoch, outcome.message)

@@ -110,6 +110,12 @@ class Socket(WebSocketsSansIOProtocol):
         cast("dict[str, Any]", self.scope)["extensions"][_EXTENSION] = self
         await super().run_asgi()
 
+    async def send(self, message: Any) -> None:
+        """Send what the application says. A refusal completes the handshake too, and is no fault of the application."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
+
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message over."""
         if self._receiver is None:

@@ -13,6 +13,7 @@ from onward_engine.store.sqlite import SqliteStore
 from onward_protocol.limits import Limits
 from onward_protocol.messages import (
     Draft,
+    EventWait,
     Failure,
     HandedBack,
     Parked,
@@ -163,7 +164,7 @@ async def test_a_mark_must_be_the_next_pos_that_was_written(driver: Driver) -> N
 
 @pytest.fixture(params=["memory", "sqlite-inline"])
 async def small(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
-    limits = Limits(steps_per_run_max=3, state_bytes_max=2_000, output_bytes_max=100, event_bytes_max=50)
+    limits = Limits(steps_per_run_max=3, state_bytes_max=2_000, output_bytes_max=100, event_bytes_max=50, depth_max=20)
     store = MemoryStore(limits) if request.param == "memory" else SqliteStore(":memory:", limits=limits)
     await store.open()
     driver = Driver(store)
@@ -180,6 +181,11 @@ async def small(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
         ([StepDone("s", b"", name="n" * 2_000)], "StateTooLarge"),
         ([Sent("s", (Draft("x", b'"' + b"x" * 60 + b'"'),))], "PayloadTooLarge"),
         ([Sent("s", (Draft("x", b"{no"),))], "InvalidEvent"),
+        ([Sent("s", (Draft("x", b"[" * 24 + b"]" * 24),))], "InvalidEvent"),
+        ([Sent("s", (Draft("nul\0", b"1"),))], "InvalidEvent"),
+        ([Sent("s", (Draft("", b"1"),))], "InvalidEvent"),
+        ([Sent("s", (Draft("x", b"1", id="nul\0"),))], "InvalidEvent"),
+        ([Sent("s", (Draft("x", b"1", meta={"nul\0": "a"}),))], "InvalidEvent"),
         ([WaitOpened("s", Sleep(367 * 86_400_000))], "WaitTooLong"),
         ([WaitOpened("", Sleep(1))], "InvalidFrame"),
     ],
@@ -199,6 +205,24 @@ async def test_a_result_that_is_too_large_ends_the_run_with_its_name(small: Driv
     applied = await small.checkpoint(run, 1, outcome=RunCompleted(bytes(101)))
     assert applied.reason.startswith("PayloadTooLarge")
     assert (await small.get(run)).output == b""
+
+
+@pytest.mark.parametrize("where", ["assigned", "parked", "orphaned", "queued", "ready"])
+async def test_a_run_that_what_it_waits_for_makes_too_large_ends_with_its_name(small: Driver, where: str) -> None:
+    run = await small.running()
+    outcome = Parked() if where in ("parked", "ready") else HandedBack() if where == "queued" else None
+    waits = [WaitOpened("w", EventWait("go")), WaitOpened("v", EventWait("now"))]
+    await small.checkpoint(run, 1, *waits, outcome=outcome)
+    if where == "orphaned":
+        await small.orphan()
+    if where == "ready":
+        await small.send("now")
+    assert await small.status(run) == where
+    await small.send("go", "x" * 2_000)
+    found = await small.get(run)
+    assert (found.status, found.failure and found.failure.type) == (Status.FAILED, "StateTooLarge")
+    assert small.notices.woken == []
+    assert await small.fire() == 0
 
 
 async def test_a_frame_that_cannot_be_stored_is_rejected_and_leaves_its_run_as_it_was(driver: Driver) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onward_engine.model import Run, Status
+from onward_engine.store.port import StartRun
 from onward_protocol.ids import derived_id
 from onward_protocol.messages import (
     Failed,
@@ -136,6 +137,23 @@ async def test_a_call_of_a_child_that_is_over_returns_at_once(driver: Driver) ->
     await driver.checkpoint(run, 2, WaitOpened("call", Invoke("shop/child", b"")))
     [woken] = driver.notices.woken
     assert woken.entries == (Returned(1, "call", b"\x09", driver.now),)
+
+
+async def test_a_call_whose_childs_id_a_caller_took_fails_instead_of_waiting_for_ever(driver: Driver) -> None:
+    run = await driver.running()
+    await driver.one(StartRun(driver.now, derived_id("run", run.id, "call"), "shop/child", b""))
+    await driver.checkpoint(run, 1, WaitOpened("call", Invoke("shop/child", b"")), outcome=Parked())
+    [woken] = driver.notices.woken
+    assert isinstance(woken.entries[0], Failed)
+    assert woken.entries[0].failure.type == "RunExists"
+
+
+async def test_a_run_fails_although_a_caller_took_the_id_of_its_handler(driver: Driver) -> None:
+    await driver.register(function("work", on_failure="shop/rescue"), function("rescue"))
+    run = await driver.running()
+    await driver.one(StartRun(driver.now, derived_id("run", run.id, "!on_failure"), "shop/work", b""))
+    await end(driver, run, RunFailed(Failure("E", "")))
+    assert await driver.status(run) is Status.FAILED
 
 
 async def test_a_failed_run_is_handled_once_with_its_events_and_its_cause(driver: Driver) -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from onward_engine.model import Status
 from onward_engine.store.port import Ingest, NewEvent, Register, Rejected, StartRun
+from onward_protocol.ids import derived_id
 from onward_protocol.messages import AppManifest, ConcurrencyLimit, Draft, Event, EventWait, Match, Sent, WaitOpened
 
 from tests.conformance.driver import Driver, function
@@ -140,6 +141,16 @@ async def test_a_start_that_is_repeated_is_the_same_run(driver: Driver) -> None:
     assert await driver.apply(op, msgspec.structs.replace(op, input=b"\x02")) == ("run_x", "run_x")
     [assignment] = await driver.claim("work")
     assert (assignment.run.input, assignment.events) == (b"\x01", ())
+
+
+async def test_a_run_id_that_a_caller_took_is_not_taken_from_its_run(driver: Driver) -> None:
+    event = driver.new_event("work.asked")
+    taken = derived_id("run", event.event.id, "shop/work")
+    await driver.one(StartRun(driver.now, taken, "shop/child", b"\xc0"))
+    [outcome] = await driver.apply(Ingest(driver.now, (event,)))
+    assert isinstance(outcome, Rejected)
+    assert await driver.store.event(event.event.id) is None
+    assert (await driver.get(taken)).function == "shop/child"
 
 
 async def test_what_a_step_sends_is_accepted_with_its_frame(driver: Driver) -> None:

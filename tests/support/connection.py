@@ -66,6 +66,13 @@ class Connection:
             end.lose(reset_error())
         self._fail(reset_error())
 
+    def break_for_client(self) -> None:
+        """Break it for the client alone: the server hears nothing more, not even an end."""
+        self._up.close()
+        self._down.close()
+        self._client.lose(reset_error())
+        self._fail(reset_error())
+
     def wake(self) -> None:
         """Go on after a repair; with bytes missing in the middle it can only be reset."""
         if self._up.lossy or self._down.lossy:

@@ -89,6 +89,7 @@ class App:
 
         `on_failure(ctx, error)` is called once, as a run of its own, when a run failed for good.
         """
+        self._check_event(event)
         options = self._options(retry, checkpoint, concurrency, (event.name,))
         return self._decorator(event.type, id, options, on_failure)
 
@@ -129,6 +130,10 @@ class App:
         if problems:
             lines = "\n".join(f"- {problem}" for problem in problems)
             raise ConfigError(f"App '{self.name}' has {len(problems)} problems:\n{lines}\n", code="E0113")
+
+    def _check_event(self, event: object) -> None:
+        if not isinstance(event, EventType):
+            raise ConfigError(f"App '{self.name}': on() takes an EventType, not {event!r}.", code="E0117")
 
     def _options(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import random
 import warnings
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any, Final, Protocol
 
-from onward_protocol.messages import AttemptFailed, StepDone, StepFailed
+from onward_protocol.messages import AttemptFailed, Failure, StepDone, StepFailed
 
 from onward import host as hosts
 from onward.asks import Awaited, Home, close_wait, open_retry
@@ -25,6 +26,11 @@ from onward.turn import Cancellable
 
 RETRY_IN_MEMORY_MS: Final = 5_000
 """A longer delay becomes a durable wait, so that the run can be parked; a shorter one is not worth the two commits."""
+
+REPORT_CHARS_MAX: Final = 500
+"""Of an error's message in one line of the log; the journal has more."""
+
+log: Final = logging.getLogger("onward.run")
 
 
 class ChangedArgumentsWarning(UserWarning):
@@ -221,6 +227,7 @@ class Step(Awaited):
             return None
         call, failure = self.call, failure_of(error)
         delay_ms = decide(call.retry, self.attempt, error, random.random())  # noqa: S311 - jitter
+        self._report(error, failure, delay_ms)
         if delay_ms is None:
             identity = self._identity
             return StepFailed(
@@ -233,6 +240,14 @@ class Step(Awaited):
         else:
             await self._rest(delay_ms)
         return None
+
+    def _report(self, error: BaseException, failure: Failure, delay_ms: int | None) -> None:
+        what = f"step '{self.call.id}' of run {self.host.outbox.window.run}, attempt {self.attempt}"
+        if delay_ms is None:
+            log.warning("%s, failed for good", what, exc_info=error)
+        else:
+            text = failure.message[:REPORT_CHARS_MAX]
+            log.warning("%s, failed; next in %.1f s: %s: %s", what, delay_ms / 1000, failure.type, text)
 
     async def _rest(self, delay_ms: int) -> None:
         self.is_resting = True

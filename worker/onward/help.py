@@ -24,6 +24,7 @@ HELP: Final[dict[str, str]] = {
     "E0114": "Set ONWARD_URL to something like http://127.0.0.1:8484.",
     "E0115": "Set ONWARD_TOKEN_FILE to a file that this process may read, or use ONWARD_TOKEN.",
     "E0116": "Give it one, for example `datetime.now(UTC)` or `.astimezone()`.",
+    "E0117": "Declare it once, for example `OrderPlaced = EventType('shop/order.placed', Order)`.",
     "E0201": "Return plain data, a dataclass or a registered type, and annotate the return type.",
     "E0202": "Store the data in a file or an object store and return its address.",
     "E0301": "The original error is in `type`, `message` and `data`; catch StepFailed to go on without the step.",

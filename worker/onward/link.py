@@ -23,6 +23,7 @@ from websockets.uri import parse_uri
 
 from onward.address import is_loopback, socket_url
 from onward.errors import ConfigError, NotConnected
+from onward.settings import checked_token
 
 OPEN_TIMEOUT_S = 3
 CLOSE_TIMEOUT_S = 1
@@ -137,7 +138,7 @@ class Dialer:
             return await _upgrade(url, self._headers(), sock, proxy)
 
     def _headers(self) -> dict[str, str]:
-        token = self.token()
+        token = checked_token(self.token(), "the token")
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 

@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from onward_protocol.errors import ProtocolError
-from onward_protocol.messages import Assign, CancelRequested, HandedBack, Held, Outcome, Parked
+from onward_protocol.messages import Assign, CancelRequested, Failure, HandedBack, Held, Outcome, Parked, RunFailed
 
 from onward import hooks
 from onward import host as hosts
+from onward.bodies import REPORT_CHARS_MAX
 from onward.course import Course
 from onward.ending import ending_of, outcome_of
-from onward.errors import OnwardError, RunCancelled
+from onward.errors import OnwardError, RunCancelled, StepFailed
 from onward.hosting import RunHost
 from onward.intercept import intercepted
 from onward.journal import Journal, read
@@ -224,7 +225,15 @@ class Residence:
             log.warning(
                 "run %s of %s ended without asking for recorded results: %s", self.assign.run, self.function.id, unused
             )
-        self._end(outcome_of(self.function, ending, self._cancelled, course.output_bytes_max))
+        outcome = outcome_of(self.function, ending, self._cancelled, course.output_bytes_max)
+        if isinstance(outcome, RunFailed):
+            self._report_failure(outcome.failure, ending[1])
+        self._end(outcome)
+
+    def _report_failure(self, failure: Failure, error: BaseException | None) -> None:
+        shown = None if isinstance(error, StepFailed) else error  # the step's own report has the traceback that helps
+        text = failure.message[:REPORT_CHARS_MAX]
+        log.error("run %s of %s failed: %s: %s", self.assign.run, self.function.id, failure.type, text, exc_info=shown)
 
     def _end(self, outcome: Outcome) -> None:
         self.course.outbox.flush(outcome)

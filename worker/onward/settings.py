@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from onward.errors import ConfigError
 
 URL_DEFAULT: Final = "http://127.0.0.1:8484"
+TOKEN_BYTES_MAX: Final = 4096  # half of what servers take as one header
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -28,8 +30,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     ) -> Settings:
         """Return the settings of ONWARD_URL, ONWARD_TOKEN and ONWARD_TOKEN_FILE; arguments come first."""
         chosen = url or environ.get("ONWARD_URL") or URL_DEFAULT
-        if not chosen.startswith(("http://", "https://")):
-            raise ConfigError(f"the engine's address {chosen!r} does not begin with http:// or https://.", code="E0114")
+        if problem := _url_problem(chosen):
+            raise ConfigError(f"the engine's address {problem}.", code="E0114")
         plain = environ.get("ONWARD_TOKEN", "") if token is None else token
         file = "" if plain else environ.get("ONWARD_TOKEN_FILE", "")
         return cls(url=chosen.rstrip("/"), plain_token=plain, token_file=file)
@@ -37,15 +39,39 @@ class Settings(Struct, frozen=True, kw_only=True):
     def token(self) -> str:
         """Return the token as it is now; empty if there is none. Raises `ConfigError` if its file cannot be read."""
         if not self.token_file:
-            return self.plain_token
+            return checked_token(self.plain_token, "the token")
         try:
-            with open(self.token_file, encoding="utf-8") as file:
-                return file.read().strip()
+            with open(self.token_file, "rb") as file:
+                token = file.read(TOKEN_BYTES_MAX + 1).strip()
         except OSError as error:
             raise ConfigError(
                 f"the token file {self.token_file!r} cannot be read: {error.strerror}.", code="E0115"
             ) from error
+        return checked_token(token.decode("latin-1"), f"what is in the token file {self.token_file!r}")
 
     def __repr__(self) -> str:
         shown = f"file {self.token_file!r}" if self.token_file else "***" if self.plain_token else "none"
         return f"Settings(url={self.url!r}, token={shown})"
+
+
+def checked_token(token: str, what: str) -> str:
+    """Return a token, or raise `ConfigError` that names `what`. A library that meets a wrong header shows all of it."""
+    if len(token) > TOKEN_BYTES_MAX or not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigError(
+            f"{what} cannot be a token: it is too long, or has spaces or special characters.", code="E0402"
+        )
+    return token
+
+
+def _url_problem(url: str) -> str:
+    """Say what is wrong, in words that continue "the engine's address ..."; never what may be a password."""
+    if "@" in url:
+        return "has a user name in it; the engine asks for a token only"
+    if not url.startswith(("http://", "https://")):
+        return f"{url!r} does not begin with http:// or https://"
+    try:
+        parts = urlsplit(url)
+        wrong = parts.hostname is None or parts.port == 0
+    except ValueError as error:
+        return f"{url!r} is no URL: {error}"
+    return f"{url!r} has no host" if wrong else ""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from onward_protocol.limits import Limits
 from onward_protocol.messages import (
+    Draft,
     Failure,
     Outcome,
     RunCompleted,
@@ -22,8 +23,7 @@ from onward_protocol.messages import (
 )
 
 from ..model import Run
-from . import waits
-from .paths import is_json
+from . import events, waits
 
 
 class Growth(Struct, frozen=True):
@@ -59,8 +59,13 @@ def growth(run: Run, entries: Sequence[WorkerEntry], raw_bytes: int, limits: Lim
     if steps > limits.steps_per_run_max:
         raise Refusal("TooManySteps", f"more than {limits.steps_per_run_max:,} steps in one run")
     if state_bytes > limits.state_bytes_max:
-        raise Refusal("StateTooLarge", f"the run's journal grew beyond {limits.state_bytes_max:,} bytes")
+        raise state_too_large(limits)
     return Growth(steps, state_bytes, seen)
+
+
+def state_too_large(limits: Limits) -> Refusal:
+    """Return why a run that is larger than a worker can be sent has to end."""
+    return Refusal("StateTooLarge", f"the run's journal grew beyond {limits.state_bytes_max:,} bytes")
 
 
 def check_outcome(outcome: Outcome | None, limits: Limits) -> None:
@@ -83,16 +88,14 @@ def _check_request(entry: WorkerEntry, limits: Limits, now_ms: int) -> None:
             raise Refusal("WaitTooLong", problem)
     elif isinstance(entry, Sent):
         for draft in entry.events:
-            _check_event(draft.name, draft.data, limits)
+            _check_event(draft, limits)
 
 
-def _check_event(name: str, data: bytes, limits: Limits) -> None:
-    if len(data) > limits.event_bytes_max:
-        raise Refusal(
-            "PayloadTooLarge", f"event {name!r} has {len(data):,} bytes; {limits.event_bytes_max:,} are allowed"
-        )
-    if not is_json(data):
-        raise Refusal("InvalidEvent", f"the data of event {name!r} is not JSON")
+def _check_event(draft: Draft, limits: Limits) -> None:
+    try:
+        events.check(draft, limits)
+    except events.BadEvent as bad:
+        raise Refusal("PayloadTooLarge" if bad.too_large else "InvalidEvent", bad.message) from bad
 
 
 def _check_output(output: bytes, limits: Limits, what: str) -> None:

@@ -15,13 +15,14 @@ from ..model import Run, Status
 
 Verdict = Literal["applied", "duplicate", "gap", "stale"]
 
-_ENDS = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+_BROKEN_OFF = frozenset({Status.FAILED, Status.CANCELLED})
+_ENDS = _BROKEN_OFF | {Status.COMPLETED}
 
 MOVES: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.ASSIGNED, Status.CANCELLED}),
+    Status.QUEUED: frozenset({Status.ASSIGNED}) | _BROKEN_OFF,
     Status.ASSIGNED: frozenset({Status.ORPHANED, Status.PARKED, Status.READY, Status.QUEUED}) | _ENDS,
-    Status.ORPHANED: frozenset({Status.ASSIGNED, Status.READY, Status.QUEUED, Status.CANCELLED}),
-    Status.PARKED: frozenset({Status.READY, Status.ASSIGNED, Status.CANCELLED}),
+    Status.ORPHANED: frozenset({Status.ASSIGNED, Status.READY, Status.QUEUED}) | _BROKEN_OFF,
+    Status.PARKED: frozenset({Status.READY, Status.ASSIGNED}) | _BROKEN_OFF,
     Status.READY: frozenset({Status.ASSIGNED, Status.QUEUED, Status.PARKED}) | _ENDS,
     Status.COMPLETED: frozenset(),
     Status.FAILED: frozenset(),

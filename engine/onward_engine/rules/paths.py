@@ -82,15 +82,6 @@ def index_key(value: bytes) -> bytes:
     return value if len(value) <= _INDEX_BYTES_MAX else b"#" + blake2b(value, digest_size=16).hexdigest().encode()
 
 
-def is_json(text: bytes) -> bool:
-    """Tell whether this is one JSON document."""
-    try:
-        msgspec.json.decode(text)
-    except _UNREADABLE:
-        return False
-    return True
-
-
 def _member(value: bytes, part: str) -> bytes:
     if part.isdecimal() and value.lstrip()[:1] == b"[":
         items = _json_items.decode(value)

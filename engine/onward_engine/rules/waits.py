@@ -31,11 +31,12 @@ def due_at_ms(wait: Wait, now_ms: int) -> int | None:
 
 
 def address(wait: EventWait) -> tuple[str, bytes]:
-    """Return path and value under which an event finds the wait: its first equality, or ("", b"") if it has none."""
-    if not wait.match:
-        return "", b""
-    first = wait.match[0]
-    return first.path, index_key(canonical(first.value))
+    """Return path and value under which an event finds the wait: its first equality, or ("", b"") if it has none.
+
+    An equality of the whole document, whose path is empty, is none.
+    """
+    first = next((match for match in wait.match if match.path), None)
+    return ("", b"") if first is None else (first.path, index_key(canonical(first.value)))
 
 
 def accepts(wait: EventWait, event: Event) -> bool:

@@ -107,6 +107,8 @@ class MemoryTables:
         return self.runs[run.ord]
 
     def add_run(self, run: Run) -> None:
+        if run.id in self.ords:
+            raise KeyError(f"there is a run {run.id} already")
         self._undo.set(self.ords, run.id, run.ord)
         self._undo.set(self.runs, run.ord, run)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+from onward_engine.engine import Engine
 from onward_engine.incoming import Incoming
-from onward_engine.store.port import Claim, Ingest
+from onward_engine.store.memory import MemoryStore
+from onward_engine.store.port import Claim, Committed, Ingest, Op, Rejected
 from onward_protocol.messages import Assign, RunCompleted, Wake
 
 from tests.support import Network, simulate
@@ -34,6 +37,38 @@ def test_with_a_free_worker_the_event_and_its_assignment_are_one_transaction() -
             await send(running)
             await worker.next(Assign)
             assert [Ingest.__name__, Claim.__name__] in store.batches
+
+    simulate(main)
+
+
+class RefusingOnce(MemoryStore):
+    """A store that cannot carry out the first claim."""
+
+    is_refused = False
+
+    async def apply(self, ops: Sequence[Op[object]]) -> Committed:
+        if self.is_refused or not any(isinstance(op, Claim) for op in ops):
+            return await super().apply(ops)
+        self.is_refused = True
+        committed = await super().apply([op for op in ops if not isinstance(op, Claim)])
+        others = iter(committed.outcomes)
+        refused = Rejected("unstorable", "in a test")
+        outcomes = tuple(refused if isinstance(op, Claim) else next(others) for op in ops)
+        return Committed(outcomes, committed.notices)
+
+
+def test_a_run_whose_claim_was_refused_is_claimed_again() -> None:
+    async def main(_: Network) -> None:
+        async with engine(RefusingOnce()) as running:
+            run = await send_first(running)
+            worker = await Peer(running).connect()
+            assert (await asyncio.wait_for(worker.next(Assign, run), 10)).epoch == 1
+
+    async def send_first(running: Engine) -> str:
+        before = await Peer(running, slots=0, instance="wrk_before").connect()
+        run = await send(running)
+        before.cut()
+        return run
 
     simulate(main)
 

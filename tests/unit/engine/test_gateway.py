@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import msgspec
+import pytest
 from onward_engine.pipe import Pipe
 from onward_engine.settings import Bounds
 from onward_engine.store.port import Admit
@@ -481,6 +482,22 @@ def test_a_flood_is_not_read_while_the_store_cannot_keep_up() -> None:
             store.gate.set()
             while (await worker.next(Ack, run)).seq < 100:
                 pass
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("flood", [Return("run_nobody", 1, "full"), Checkpoint("run_nobody", 1, 1, b"no entries")])
+def test_a_flood_of_frames_without_weight_is_not_read_either(flood: Return | Checkpoint) -> None:
+    async def main(_: Network) -> None:
+        store = Gated()
+        async with engine(store, bounds=SMALL) as running:
+            worker = await Peer(running).connect()
+            store.gate.clear()
+            for _frame in range(100):
+                worker.send(flood)
+                await asyncio.sleep(0.01)
+            assert running.committer.queued < 20
+            store.gate.set()
 
     simulate(main)
 

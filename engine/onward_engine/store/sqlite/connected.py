@@ -9,18 +9,20 @@ from pathlib import Path
 
 from onward_protocol.limits import Limits, Times
 
-from ..port import Committed, Op, StoreError
+from ..port import Committed, Op
 from ..work.batch import apply_batch
 from . import opening
-from .errors import store_error
 from .lock import FileLock
 from .reads import Reads
 from .tables import SqliteTables
-from .wal import Checkpoints
 
 
 class Connected:
-    """An open file: the lock, the writer's tables, the reader's connection, and the checkpoints of the log.
+    """An open file: the lock, the writer's tables, and the reader's connection.
+
+    The write-ahead log is copied into the database by SQLite itself, a thousand pages at a time, at the end of the
+    commit that fills it. A log that is never emptied grows, and appending to a growing file made every commit slower
+    than this copying does.
 
     `apply` and `close` belong to the writer's thread, `reads` to the reader's.
     """
@@ -35,26 +37,18 @@ class Connected:
             undo.callback(db.close)
             try:
                 self.tables = SqliteTables(db)
-                self._checkpoints = None if is_inline else Checkpoints(path, db)
                 reader = db if is_inline else opening.open_for_reading(path)
             except sqlite3.Error as error:
                 raise opening.explain(path, error) from error
-            if self._checkpoints:
+            if not is_inline:
                 undo.callback(reader.close)
-                undo.callback(self._checkpoints.close)
             self.reads = Reads(reader)
             self.history = self.reads.history()
             self._close = undo.pop_all()
 
     def apply(self, ops: Sequence[Op[object]], limits: Limits, times: Times) -> Committed:
-        """Apply a batch, and see to the log."""
-        committed = apply_batch(self.tables, ops, limits, times)
-        if self._checkpoints:
-            try:
-                self._checkpoints.after_commit()
-            except (sqlite3.Error, OSError) as error:
-                raise _broken(error) from error
-        return committed
+        """Apply a batch."""
+        return apply_batch(self.tables, ops, limits, times)
 
     def close(self) -> None:
         """Close everything, the lock last."""
@@ -67,8 +61,3 @@ def _lock(path: str) -> FileLock:
         return FileLock(Path(path))
     except sqlite3.Error as error:
         raise opening.explain(path, error) from error
-
-
-def _broken(error: Exception) -> StoreError:
-    broken = store_error(error)
-    return broken or opening.explain("the write-ahead log", error)

@@ -51,13 +51,6 @@ def open_for_reading(path: str) -> Db:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
 
-def open_for_checkpoints(path: str) -> Db:
-    """Return a connection that only moves finished pages from the log into the database."""
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA synchronous = FULL")
-    return db
-
-
 def explain(path: str, error: Exception) -> StoreError:
     """Return a failure to open as a sentence for whoever started the engine."""
     if not isinstance(error, sqlite3.Error):

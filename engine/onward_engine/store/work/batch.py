@@ -15,7 +15,7 @@ from onward_protocol.limits import Limits, Times
 
 from .. import port
 from ..tables import Tables
-from . import cancel, checkpoint, claim, ingest, ownership, register, resume, starts, timers
+from . import cancel, checkpoint, claim, endings, ingest, ownership, register, resume, starts, timers
 from .context import Work
 
 _log = logging.getLogger("onward.store")
@@ -63,8 +63,9 @@ def _transact(work: Work, ops: Sequence[port.Op[object]], apply: _Apply) -> port
 def _apply(work: Work, op: port.Op[object]) -> object:
     work.now_ms = op.now_ms
     outcome = _HANDLERS[type(op)](work, op)
-    if work.abandoned:
+    while work.abandoned or work.overgrown:
         cancel.cancel_abandoned(work)
+        endings.fail_overgrown(work)
     return outcome
 
 

@@ -31,6 +31,7 @@ class Work:
         self.now_ms = 0
         self.notices = Notices()
         self.abandoned: list[tuple[str, str]] = []
+        self.overgrown: list[str] = []
         self._woken: dict[str, list[EngineEntry]] = {}
 
     def run(self, run: str) -> Run:
@@ -51,6 +52,8 @@ class Work:
         data = encode_engine_entries((entry,))
         run = self.put(lifecycle.with_entry(run, len(data)))
         self.tables.add_entry(run, data)
+        if run.state_bytes > self.limits.state_bytes_max:
+            self.overgrown.append(run.id)
         self._woken.setdefault(run.id, []).append(entry)
         return run
 
@@ -94,6 +97,7 @@ class Work:
         """Tell nothing of what came after the mark."""
         self.notices, self._woken = mark
         self.abandoned.clear()
+        self.overgrown.clear()
 
     def finish(self) -> Notices:
         """Return what must be told as of the end of the batch: one `Woken` per run that has a holder to be woken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onward_protocol.messages import Failure
 
 from ...model import Run, Status
-from ...rules import lifecycle
+from ...rules import frames, lifecycle
 from . import offers, starts, waits
 from .context import Work
 
@@ -24,6 +24,16 @@ def fail(work: Work, run: Run, failure: Failure) -> None:
 def cancel(work: Work, run: Run, reason: str) -> None:
     """End a run without a result."""
     _end(work, lifecycle.cancelled(run, reason, work.now_ms))
+
+
+def fail_overgrown(work: Work) -> None:
+    """Fail the runs that what they waited for has made larger than a worker can be sent."""
+    while work.overgrown:
+        run = work.run(work.overgrown.pop(0))
+        if not run.status.is_terminal:
+            failure = frames.state_too_large(work.limits).failure
+            work.fence(run, failure.message)
+            fail(work, run, failure)
 
 
 def park(work: Work, run: Run) -> None:

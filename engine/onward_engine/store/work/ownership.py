@@ -69,8 +69,8 @@ def orphan(work: Work, op: Orphan) -> int:
 def boot(work: Work, op: Boot) -> int:
     """Let every run that was executed when the engine stopped wait for its holder."""
     count = 0
-    for run in work.tables.held():
-        run = work.put(lifecycle.disconnected(run))
+    for held in work.tables.held():
+        run = work.put(lifecycle.disconnected(held))
         if run.status in (Status.ASSIGNED, Status.ORPHANED, Status.READY):
             _hold(work, run, op.claimable_at_ms)
             count += 1

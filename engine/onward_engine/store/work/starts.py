@@ -64,6 +64,8 @@ def start_failure_handler(work: Work, run: Run, failure: Failure) -> None:
     if handler is None or whole.cause is not None:
         return
     id = derived_id("run", run.id, _ON_FAILURE_KEY)
+    if work.tables.run(id) is not None:  # a caller chose this id: the run must be able to fail all the same
+        return
     event = work.tables.event(whole.events[0]) if whole.events else None
     _start(work, id, handler, event, whole.input, parent=run.id, cause=failure, events=whole.events)
 

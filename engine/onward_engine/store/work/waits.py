@@ -147,6 +147,8 @@ def _open_invoke(work: Work, run: Run, open_wait: OpenWait, wait: Invoke) -> Non
         refuse(work, run, open_wait.key, "UnknownFunction", starts.unknown(wait.function))
     elif child.status.is_terminal:
         _write(work, run, _end_of_child(work, work.tables.full(child), open_wait.key))
+    elif (child.parent, child.parent_key) != (run.id, open_wait.key):
+        refuse(work, run, open_wait.key, "RunExists", f"run {child.id} exists and was not started by this call")
     else:
         work.tables.put_wait(replace(open_wait, wait=replace(wait, input=b""), child=child.id))
 

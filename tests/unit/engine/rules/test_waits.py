@@ -43,3 +43,5 @@ def test_every_equality_counts() -> None:
 def test_a_wait_is_found_under_its_first_equality() -> None:
     assert waits.address(EventWait("x", (Match("a", b" 1.0"), Match("b", b"2")))) == ("a", b"1")
     assert waits.address(EventWait("x")) == ("", b"")
+    assert waits.address(EventWait("x", (Match("", b"1"),))) == ("", b"")
+    assert waits.address(EventWait("x", (Match("", b"1"), Match("b", b"2")))) == ("b", b"2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sqlite3
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,18 +97,3 @@ async def test_an_engine_that_starts_again_goes_on_with_what_is_stored(tmp_path:
     assert (await again.get(run)).seq == 1
     assert (await again.checkpoint(run, 2, StepDone("b", b""))).verdict == "applied"
     await again.store.close()
-
-
-async def test_a_failed_checkpoint_of_the_log_is_the_end_too(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "onward.db")
-    await store.open()
-    driver = Driver(store)
-    await driver.register(function("work"))
-    checkpoints = connected(driver)._checkpoints
-    assert checkpoints is not None
-    checkpoints.error = sqlite3.OperationalError("disk I/O error")
-    with pytest.raises(StoreBroken):
-        await driver.start("work")
-    with pytest.raises(StoreBroken):
-        await driver.start("work")
-    await store.close()

@@ -1,0 +1,206 @@
+"""The real engine and real workers on the virtual network, each a process that can be stopped or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from onward.link import Dialer
+from onward.worker import Worker
+from onward_engine.engine import Engine
+from onward_engine.settings import Settings
+
+from tests.support.hosts import Hosts
+from tests.support.ledger import Execution, Ledger
+from tests.support.link import Link
+from tests.support.network import Network
+from tests.support.server import InOrder
+from tests.support.stories import make_app
+from tests.support.witness import Disk, Witness
+
+PORT = 8484
+URL = f"http://127.0.0.1:{PORT}"
+
+
+@dataclass(eq=False, slots=True)
+class Process:
+    """One process. `task` is its main task."""
+
+    name: str
+    task: asyncio.Task[None]
+    link: Link
+    is_expected_to_end: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class EngineProcess(Process):
+    """A process that serves."""
+
+    engine: Engine | None = None
+
+
+@dataclass(eq=False, slots=True)
+class WorkerProcess(Process):
+    """A process that works."""
+
+    worker: Worker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A time in which a worker may have lost its runs. An engine's end concerns all workers: then `worker` is empty."""
+
+    worker: str
+    began_at_ms: int
+    ended_at_ms: int
+
+
+class Cluster:
+    """Everything that runs in one simulation, and what it is made of."""
+
+    def __init__(self, network: Network, disk: Disk, witness: Witness, *, slots: int, limit: int | None) -> None:
+        loop: Any = asyncio.get_running_loop()
+        self.network = network
+        self.disk = disk
+        self.witness = witness
+        self.hosts = Hosts(loop)
+        self.ledger = Ledger(self._inspect)
+        self.engine: EngineProcess | None = None
+        self.workers: list[WorkerProcess] = []
+        self.marks: Counter[str] = Counter()
+        self._slots = slots
+        self._limit = limit
+        self._numbers: Counter[str] = Counter()
+        self._past: list[Process] = []
+        self._dead: set[Process] = set()
+
+    # -- engine ------------------------------------------------------------------------------------------------------
+
+    def start_engine(self) -> EngineProcess:
+        """Start the next engine on what the disk holds."""
+        assert self.engine is None, "one engine at a time"
+        store = self.disk.mount()
+        name = self._name("engine")
+        with self.network.on_host(name) as link:
+            engine = Engine(
+                Settings(dev=True, port=PORT), store, random_bytes=os.urandom, sock=self.network.bind(port=PORT)
+            )
+            process = EngineProcess(name, asyncio.create_task(_serve(engine)), link, engine=engine)
+        self.engine = process
+        return process
+
+    def kill_engine(self) -> None:
+        """End it between two callbacks. Its connections break at once, as a dead process' do."""
+        process = self._take_engine()
+        self._kill(process)
+        if process.engine is not None and process.engine._web is not None:
+            process.engine._web.close_listeners()
+        self.network.cut()
+        self.disk.unmount()
+
+    async def stop_engine(self) -> None:
+        """End it politely."""
+        process = self._take_engine()
+        assert process.engine is not None
+        self.resume(process)
+        with self.network.on_host(process.name):
+            stopping = asyncio.create_task(process.engine.stop())
+        await asyncio.wait([stopping, process.task])
+        stopping.result()
+
+    def _take_engine(self) -> EngineProcess:
+        process, self.engine = self.engine, None
+        assert process is not None, "there is no engine"
+        process.is_expected_to_end = True
+        self._past.append(process)
+        return process
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def start_worker(self) -> WorkerProcess:
+        """Start one more worker."""
+        name = self._name("worker")
+        with self.network.on_host(name) as link:
+            dial = Dialer(URL, lambda: "", open_socket=self.network.dial)
+            worker = Worker(make_app(self.ledger, name, self._limit), url=URL, concurrency=self._slots, dial=dial)
+            process = WorkerProcess(name, asyncio.create_task(worker.run()), link, worker=worker)
+        self.workers.append(process)
+        return process
+
+    def kill_worker(self, process: WorkerProcess, *, silently: bool = False) -> None:
+        """End it between two callbacks. `silently` takes its machine with it: nobody ends its connections."""
+        self.retire(process)
+        self._kill(process)
+        if silently:
+            process.link.black_hole()
+        else:
+            process.link.cut()
+
+    def retire(self, process: WorkerProcess) -> None:
+        """Expect it to end."""
+        self.workers.remove(process)
+        process.is_expected_to_end = True
+        self._past.append(process)
+
+    # -- all of them -------------------------------------------------------------------------------------------------
+
+    def stop(self, process: Process) -> None:
+        """Let it stand still, as SIGSTOP does."""
+        self.hosts.stop(process.name)
+
+    def resume(self, process: Process) -> None:
+        """Let it go on, unless it is dead."""
+        if process not in self._dead:
+            self.hosts.resume(process.name)
+
+    def repair(self, process: Process) -> None:
+        """End the faults of its link; a dead machine stays silent."""
+        if process not in self._dead:
+            process.link.heal()
+
+    def _kill(self, process: Process) -> None:
+        self._dead.add(process)
+        self.hosts.stop(process.name)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def ended(self) -> list[Process]:
+        """Return who ended by itself: nobody should."""
+        living: list[Process] = [*self.workers, *([self.engine] if self.engine else [])]
+        return [process for process in living if process.task.done()]
+
+    def bury(self) -> None:
+        """Note nothing from now on, and let the dead go on so that their tasks can be cancelled."""
+        self.ledger.is_closed = True
+        self.network.cut()
+        self.hosts.bury()
+
+    def _name(self, kind: str) -> str:
+        self._numbers[kind] += 1
+        return f"{kind}-{self._numbers[kind]}"
+
+    def _inspect(self, execution: Execution) -> None:
+        """Look at a body that begins: what it builds on is durable, and nobody else has its run."""
+        run, values = execution.run, self.witness.values
+        for value in execution.builds_on:
+            step, has_number, _ = value.partition("#")
+            if has_number and values.get((run, step)) != value:
+                execution.complaints.append(f"builds on {value}, which is not durable")
+        if self.hosts.wakes_up(execution.worker):
+            return  # it had decided to begin before it was stopped
+        if (run, execution.step) in values:
+            execution.complaints.append(f"its result was durable already: {values[run, execution.step]}")
+        newest = max((one.epoch for one in self.ledger.executions if one.run == run), default=0)
+        if execution.epoch < newest:
+            execution.complaints.append(f"epoch {execution.epoch} although epoch {newest} has begun a step")
+
+
+async def _serve(engine: Engine) -> None:
+    await engine.start()
+    assert engine._web is not None
+    state = engine._web._server.server_state
+    state.connections, state.tasks = InOrder(), InOrder()  # type: ignore[assignment]  # sets iterate by address
+    await engine.ended()

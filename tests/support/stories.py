@@ -1,0 +1,239 @@
+"""What the workers of a simulation run: functions that do what the event says, so that a seed can write any program."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from msgspec import Struct
+from onward import App, Concurrency, Context, EventType, Retry, StepFailed
+
+from tests.support.ledger import Ledger
+
+ATTEMPTS = 4
+FOR_EVER = 99
+
+
+class Act(Struct, tag="act"):
+    """Run a step that takes `ms` and fails `failures` times before; `nap_ms` is how long the run slept before it."""
+
+    name: str
+    ms: int
+    failures: int = 0
+    backoff_ms: int = 100
+    nap_ms: int = 0
+
+
+class Nap(Struct, tag="nap"):
+    """Sleep durably."""
+
+    ms: int
+
+
+class Fork(Struct, tag="fork"):
+    """Do several things at once."""
+
+    branches: list[list[Op]]
+
+
+class Await(Struct, tag="await"):
+    """Wait for the event `go` of this tale."""
+
+    timeout_ms: int
+
+
+class Call(Struct, tag="call"):
+    """Run a story as a child."""
+
+    story: Story
+
+
+class Tell(Struct, tag="tell"):
+    """Send an event that starts a run of its own."""
+
+    name: str
+
+
+Op = Act | Nap | Fork | Await | Call | Tell
+
+
+class Story(Struct):
+    """What one run is to do. `tale` names the run and its children."""
+
+    tale: str
+    plan: list[Op]
+
+
+class Go(Struct):
+    """Ends one wait of a tale."""
+
+    tale: str
+
+
+TOLD = EventType("story.told", Story)
+GO = EventType("go", Go)
+ASIDE = EventType("aside.told", Story)
+
+
+def make_app(ledger: Ledger, worker: str, limit: int | None) -> App:
+    """Return the app as this worker has it: its bodies sign with the worker's name."""
+    app = App("sim")
+    actor = Actor(ledger, worker)
+
+    async def tell(ctx: Context[Story]) -> list[str]:
+        return await actor.play(ctx, ctx.data.plan, ())
+
+    told = app.on(TOLD, id="told", concurrency=Concurrency(limit) if limit else None)(tell)
+    app.on(ASIDE, id="aside")(tell)
+    actor.child = told
+    return app
+
+
+class Actor:
+    """Plays stories in one worker."""
+
+    def __init__(self, ledger: Ledger, worker: str) -> None:
+        self.child: Any = None
+        self._ledger = ledger
+        self._worker = worker
+
+    async def play(self, ctx: Context[Story], plan: list[Op], known: tuple[str, ...]) -> list[str]:
+        """Do everything in its order; return the values of all steps and waits."""
+        values: list[str] = []
+        for op in plan:
+            values += await self._do(ctx, op, (*known, *values))
+        return values
+
+    async def _do(self, ctx: Context[Story], op: Op, known: tuple[str, ...]) -> list[str]:
+        match op:
+            case Act():
+                return [await self._act(ctx, op, known)]
+            case Nap():
+                await ctx.sleep(op.ms / 1000)
+                return []
+            case Fork():
+                branches = (self.play(ctx, branch, known) for branch in op.branches)
+                return [value for values in await asyncio.gather(*branches) for value in values]
+            case Await():
+                event = await ctx.wait_for_event(GO, match="tale", timeout=op.timeout_ms / 1000)
+                return ["timeout" if event is None else f"go:{event.id}"]
+            case Call():
+                returned: list[str] = await ctx.invoke(self.child, op.story)
+                return [f"child:{len(returned)}"]
+            case Tell():
+                await ctx.send(ASIDE(Story(ctx.data.tale, [Act(op.name, 5)])))
+                return []
+
+    async def _act(self, ctx: Context[Story], op: Act, known: tuple[str, ...]) -> str:
+        ledger, worker, run, epoch = self._ledger, self._worker, ctx.run_id, ctx._host.epoch
+
+        async def act(name: str) -> str:
+            execution = ledger.begin(run, name, epoch=epoch, worker=worker, builds_on=known, nap_ms=op.nap_ms)
+            await asyncio.sleep(op.ms / 1000)
+            if ledger.end(execution, failures=op.failures):
+                raise RuntimeError("as the story says")
+            return execution.value
+
+        retry = Retry(attempts=ATTEMPTS, backoff=op.backoff_ms / 1000, factor=1, jitter=0)
+        try:
+            return await ctx.step.options(retry=retry).run(op.name, act, op.name)
+        except StepFailed:
+            return f"failed:{op.name}"
+
+
+class Author:
+    """Writes stories from one seed. Every name of a step is used once in its run."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._names = 0
+
+    def story(self, tale: str) -> Story:
+        """Write one."""
+        return Story(tale, self._plan(self._rng.randint(2, 5), depth=0))
+
+    def _plan(self, length: int, depth: int) -> list[Op]:
+        plan: list[Op] = []
+        for _ in range(length):
+            plan += self._some(depth)
+        return plan
+
+    def _some(self, depth: int) -> list[Op]:
+        kinds = {"act": 40, "flaky": 12, "nap": 14, "await": 12, "tell": 5, "hopeless": 3}
+        kinds |= {} if depth else {"fork": 16, "call": 8}
+        kind = self._rng.choices(list(kinds), list(kinds.values()))[0]
+        rng = self._rng
+        match kind:
+            case "flaky":
+                return [
+                    self._act(failures=rng.randint(1, ATTEMPTS - 1), backoff_ms=rng.choice((60, 400, 2_500, 5_500)))
+                ]
+            case "hopeless":
+                return [self._act(failures=FOR_EVER, backoff_ms=50)]
+            case "nap":
+                nap_ms = rng.choice((1, 40, 300, 1_500, 6_000))
+                return [self._act(), Nap(nap_ms), self._act(nap_ms=nap_ms)]
+            case "await":
+                return [Await(rng.choice((20, 600, 3_000, 12_000)))]
+            case "tell":
+                return [Tell(self._name())]
+            case "fork":
+                return [Fork([self._plan(rng.randint(1, 2), depth + 1) for _ in range(rng.randint(2, 3))]), self._act()]
+            case "call":
+                return [Call(Story(f"child-{self._name()}", self._plan(rng.randint(1, 2), depth + 1)))]
+            case _:
+                return [self._act()]
+
+    def _act(self, *, failures: int = 0, backoff_ms: int = 100, nap_ms: int = 0) -> Act:
+        low, high = self._rng.choice(((0, 5), (5, 60), (60, 400), (400, 2_000), (3_000, 7_000)))
+        if self._rng.random() < 0.4:
+            high = low = 10
+        return Act(self._name(), self._rng.randint(low, high), failures, backoff_ms, nap_ms)
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"s{self._names}"
+
+
+def work_ms(plan: list[Op]) -> int:
+    """Return how long a plan takes at most when everything works."""
+    return sum(_work_ms(op) for op in plan)
+
+
+def _work_ms(op: Op) -> int:
+    match op:
+        case Act():
+            attempts = min(op.failures, ATTEMPTS - 1) + 1
+            return attempts * (op.ms + op.backoff_ms)
+        case Nap():
+            return op.ms
+        case Fork():
+            return sum(work_ms(branch) for branch in op.branches)
+        case Await():
+            return op.timeout_ms
+        case Call():
+            return work_ms(op.story.plan)
+        case Tell():
+            return 0
+
+
+def width(plan: list[Op]) -> int:
+    """Return how many bodies of a run execute at once at most."""
+    return max((sum(map(width, op.branches)) if isinstance(op, Fork) else 1 for op in plan), default=1)
+
+
+def tells(plan: list[Op]) -> int:
+    """Return how many runs a plan starts by events, its children's too."""
+    count = 0
+    for op in plan:
+        match op:
+            case Tell():
+                count += 1
+            case Fork():
+                count += sum(map(tells, op.branches))
+            case Call():
+                count += tells(op.story.plan)
+            case _:
+                pass
+    return count
