@@ -17,6 +17,8 @@ import aiohappyeyeballs
 from onward_protocol.limits import SUBPROTOCOL, Limits, Times
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import Event, State
 from websockets.proxy import get_proxy
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
@@ -58,6 +60,17 @@ class Link(Protocol):
         """Return the next message."""
         ...
 
+    def listen(self, received: Callable[[bytes], None]) -> None:
+        """Hand messages to `received` as they arrive from now on, as far as the link can do so; others go to `receive`.
+
+        Their order is kept if this is called again after each message that `receive` returned. It must not raise.
+        """
+        ...
+
+    def write(self, message: bytes) -> bool:
+        """Hand a message to the transport if it takes it at once; otherwise do nothing and return False. Never raises."""
+        ...
+
     async def send(self, message: bytes) -> None:
         """Hand a message to the transport; waits while its buffer is full."""
         ...
@@ -67,11 +80,37 @@ class Link(Protocol):
         ...
 
 
+class Socket(ClientConnection):
+    """A client connection that can hand over whole messages where they arrive, without a queue and a task between."""
+
+    received: Callable[[bytes], None] | None = None
+
+    def process_event(self, event: Event) -> None:
+        """Take one event of the protocol. A message in pieces goes to the queue, and so does all that comes behind it."""
+        received = self.received
+        if received is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+        elif event.opcode is Opcode.BINARY and event.fin:
+            received(bytes(event.data))
+        else:
+            self.received = None
+            super().process_event(event)
+
+    def listen(self, received: Callable[[bytes], None]) -> None:
+        """Hand messages to `received`, if none wait in the queue."""
+        if not len(self.recv_messages.frames):
+            self.received = received
+
+
 class WebSocketLink:
     """A `Link` over the websockets library."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Socket) -> None:
         self._connection = connection
+
+    def listen(self, received: Callable[[bytes], None]) -> None:
+        """Hand messages to `received` as they arrive."""
+        self._connection.listen(received)
 
     async def receive(self) -> bytes:
         """Return the next message."""
@@ -79,6 +118,18 @@ class WebSocketLink:
             return await self._connection.recv(decode=False)
         except ConnectionClosed as closed:
             raise LinkLost(_ending(closed)) from closed
+
+    def write(self, message: bytes) -> bool:
+        """Hand a message to the transport if it takes it at once.
+
+        It goes past the library's own coroutine, which costs a checkpoint twice as much as the writing itself.
+        """
+        connection = self._connection
+        if connection.paused or connection.state is not State.OPEN:
+            return False
+        connection.protocol.send_binary(message)
+        connection.send_data()
+        return True
 
     async def send(self, message: bytes) -> None:
         """Hand a message to the transport; waits while its buffer is full."""
@@ -130,7 +181,7 @@ class Dialer:
         except OSError as failure:
             raise DialFailed(f"{self.url} cannot be reached: {failure.strerror or failure}") from failure
 
-    async def _connect(self, url: str) -> ClientConnection:
+    async def _connect(self, url: str) -> Socket:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             uri = parse_uri(url)
             proxy = None if is_loopback(self.url) else get_proxy(uri)
@@ -154,7 +205,7 @@ def parse_retry_after(text: str, now_s: float) -> int | None:
 
 async def _upgrade(
     url: str, headers: dict[str, str], sock: socket.socket | None, proxy: str | None
-) -> ClientConnection:
+) -> Socket:
     """Keep-alive pings are off: a worker whose loop is busy for a minute must not lose its connection. Beats decide."""
     connection = await connect(
         url,
@@ -168,7 +219,9 @@ async def _upgrade(
         ping_interval=None,
         proxy=proxy,
         sock=sock,
+        create_connection=Socket,
     )
+    assert isinstance(connection, Socket)
     if connection.subprotocol != SUBPROTOCOL:
         await connection.close()
         raise InvalidHandshake(f"it does not speak {SUBPROTOCOL}")

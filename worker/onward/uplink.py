@@ -1,13 +1,16 @@
 """One link with its session: receive, hand over, flush, and keep time.
 
-Frames that become ready in the same turn of the event loop leave in one message, because the writer only runs in the
-next turn. While the link takes no bytes, frames wait in the session.
+Frames that become ready in the same turn of the event loop leave in one message, because they are collected in the next
+turn. They are written there and then; only while the link takes no bytes does a task wait for it, and frames wait in the
+session.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Bye, Checkpoint, Drain, Log, Return, Stream
@@ -43,11 +46,17 @@ class Uplink:
         self._clock_ms = clock_ms
         self._use = use
         self._prepare = prepare
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._backlog: deque[bytes] = deque()
+        self._is_scheduled = False
+        self._is_writing = False
+        self._is_running = False
         self._wake = asyncio.Event()
         self._wake.set()
         self._timer: asyncio.TimerHandle | None = None
         self._due_ms = clock_ms()
-        self._silence: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def is_open(self) -> bool:
@@ -57,7 +66,13 @@ class Uplink:
     def send(self, frame: Checkpoint | Return | Stream | Log | Drain | Bye) -> None:
         """Queue a frame; it is written in the next turn of the loop."""
         self.session.send(frame)
-        self._wake.set()
+        self.flush()
+
+    def flush(self) -> None:
+        """Look in the next turn of the loop whether there is something to say, such as new credit."""
+        if self._is_running and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._write_now, context=self._context)
 
     def go_away(self, reconnect_after_ms: int) -> None:
         """Note that the engine wants the next connection to be opened after so long; this one goes on meanwhile."""
@@ -66,7 +81,8 @@ class Uplink:
 
     async def run(self) -> None:
         """Carry frames until the session is over. Raises `LinkLost`, `ProtocolError`, and what `use` raises."""
-        parts = [asyncio.create_task(self._read()), asyncio.create_task(self._write()), self._silence]
+        self._is_running = True
+        parts = [asyncio.create_task(self._read()), asyncio.create_task(self._write()), self._failure]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
@@ -79,22 +95,59 @@ class Uplink:
 
     async def _read(self) -> None:
         while True:
-            message = await self._link.receive()
-            for frame in self.session.receive(message, self._clock_ms()):
-                self._use(self, frame)
+            self._take(await self._link.receive())
+            self._link.listen(self._received)
+
+    def _received(self, message: bytes) -> None:
+        """Take a message where it arrives: a task in between would cost a step more than the message itself."""
+        if self._is_running:
+            try:
+                self._take(message)
+            except Exception as error:  # noqa: BLE001 - it ends this connection, and nothing else
+                self._fail(error)
+
+    def _take(self, message: bytes) -> None:
+        for frame in self.session.receive(message, self._clock_ms()):
+            self._use(self, frame)
+        self.flush()
+
+    def _write_now(self) -> None:
+        """Write what there is, unless something waits before it."""
+        self._is_scheduled = False
+        if not self._is_running:
+            return
+        if not self._is_writing and not self._backlog:
+            try:
+                self._collect()
+            except ProtocolError as silence:
+                self._fail(silence)
+                return
+            while self._backlog and self._link.write(self._backlog[0]):
+                self._backlog.popleft()
+        if self._backlog or self.session.wants_write or self._is_over:
             self._wake.set()
 
     async def _write(self) -> None:
-        while not self._is_over:
+        """Write what has to wait for the link."""
+        while True:
             await self._wake.wait()
             self._wake.clear()
-            self._prepare(self)
-            self.session.tick(self._clock_ms())
-            for message in self.session.messages_to_send():
-                await self._link.send(message)
-            if self.session.wants_write:
-                self._wake.set()
-            self._set_timer(self.session.deadline_ms)
+            self._is_writing = True
+            self._collect()
+            while self._backlog:
+                await self._link.send(self._backlog.popleft())
+                if not self._backlog and self.session.wants_write:
+                    self._collect()
+            self._is_writing = False
+            if self._is_over:
+                return
+
+    def _collect(self) -> None:
+        """Take the next messages out of the session, with a beat if one is due. Raises `ProtocolError`."""
+        self._prepare(self)
+        self.session.tick(self._clock_ms())
+        self._backlog.extend(self.session.messages_to_send())
+        self._set_timer(self.session.deadline_ms)
 
     @property
     def _is_over(self) -> bool:
@@ -117,13 +170,17 @@ class Uplink:
             self._prepare(self)
             self.session.tick(self._clock_ms())
         except ProtocolError as silence:
-            if not self._silence.done():
-                self._silence.set_exception(silence)
+            self._fail(silence)
             return
-        self._wake.set()
+        self.flush()
         self._set_timer(self.session.deadline_ms)
 
+    def _fail(self, error: Exception) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
+
     async def _end(self, parts: Sequence[asyncio.Future[None]]) -> None:
+        self._is_running = False
         if self._timer is not None:
             self._timer.cancel()
         for part in parts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from onward_engine.pipe import Pipe
 
 from onward.link import LinkLost
@@ -19,6 +21,14 @@ class PipeLink:
         if message is None:
             raise LinkLost("the connection was cut")
         return message
+
+    def listen(self, received: Callable[[bytes], None]) -> None:
+        """Everything goes to `receive`."""
+
+    def write(self, message: bytes) -> bool:
+        """Send a message."""
+        self._pipe.to_engine(message)
+        return True
 
     async def send(self, message: bytes) -> None:
         """Send a message."""
