@@ -19,9 +19,11 @@ def dev(
         list[str], typer.Argument(metavar="APP...", help="module:attribute of an App or a list of functions.")
     ],
     *,
-    port: Annotated[int, typer.Option("--port", envvar="ONWARD_PORT", help="Port of the engine; 0 picks one.")] = 8484,
+    port: Annotated[
+        int, typer.Option("--port", envvar="ONWARD_PORT", min=0, max=65535, help="Port of the engine; 0 picks one.")
+    ] = 8484,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", help="Runs at a time.")
+        int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", min=1, max=10_000, help="Runs at a time.")
     ] = 100,
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Start the worker again when a Python file changes.")

@@ -31,7 +31,9 @@ def start(
         Path, typer.Option("--db", envvar="ONWARD_DB", help="The SQLite file; the admin token lies beside it.")
     ] = Path(".onward/onward.db"),
     host: Annotated[str, typer.Option("--host", envvar="ONWARD_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", envvar="ONWARD_PORT", help="Port to listen on; 0 picks one.")] = 8484,
+    port: Annotated[
+        int, typer.Option("--port", envvar="ONWARD_PORT", min=0, max=65535, help="Port to listen on; 0 picks one.")
+    ] = 8484,
     log_format: LogFormatOption = LogFormat.CONSOLE,
     verbose: Verbose = False,
 ) -> None:

@@ -32,7 +32,7 @@ class CommandError(Exception):
         self.status = int(status)
 
 
-_DECLARATIONS = {"E0101", "E0102", "E0103", "E0106", "E0107", "E0108", "E0109", "E0110", "E0112", "E0113"}
+_DECLARATIONS = {"E0101", "E0102", "E0103", "E0106", "E0107", "E0108", "E0109", "E0110", "E0112", "E0113", "E0117"}
 """Errors in the user's module, as opposed to options of a command."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -24,9 +25,20 @@ def load(target: str) -> Any:
     module_name, colon, attribute = target.partition(":")
     if not module_name or (colon and not attribute):
         raise CommandError("E0502", f"{target!r} names no app", advice="write module:attribute, such as app:functions")
+    if module_name.endswith(".py") or {"/", "\\"} & set(module_name):
+        raise _path_for_module(module_name, attribute)
     search_here()
     module = _import(module_name)
     return _find(module, attribute) if attribute else module
+
+
+def _path_for_module(path: str, attribute: str) -> CommandError:
+    dotted = ".".join(part for part in re.split(r"[/\\]", path.removesuffix(".py")) if part.strip("."))
+    return CommandError(
+        "E0502",
+        f"{path!r} is a path; what is loaded is a module, by its dotted name",
+        advice=f"did you mean {dotted + (attribute and ':' + attribute)!r}?",
+    )
 
 
 def search_here() -> None:
@@ -49,7 +61,15 @@ def _import(name: str) -> ModuleType:
 
 def _unknown_module(name: str) -> CommandError:
     parent, _, last = name.rpartition(".")
-    folders = list(sys.modules[parent].__path__) if parent in sys.modules else [os.getcwd()]
+    owner = sys.modules.get(parent)
+    if owner is not None and hasattr(owner, last):
+        return CommandError(
+            "E0503",
+            f"there is no module {name!r}, but {last!r} in the module {parent!r}",
+            advice=f"did you mean '{parent}:{last}'?",
+            status=Exit.IMPORT,
+        )
+    folders = list(getattr(owner, "__path__", [os.getcwd()]))
     known = [found.name for found in pkgutil.iter_modules(folders)]
     return CommandError(
         "E0503",

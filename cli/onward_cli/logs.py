@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -27,6 +31,8 @@ LogFormatOption = Annotated[
 
 def configure_logs(form: LogFormat, *, verbose: bool) -> None:
     """Set up logging for this process, once, before anything logs: structlog's and the standard library's alike."""
+    _fill_standard_files()
+    sys.stderr = cast("TextIO", Steady(sys.stderr))
     structlog = _import_structlog()
     level = logging.DEBUG if verbose else logging.INFO
     common: list[Processor] = [
@@ -47,6 +53,52 @@ def configure_logs(form: LogFormat, *, verbose: bool) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[without_meta, *finish])
     )
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def _fill_standard_files() -> None:
+    """A file or socket of ours must not get the number of a standard stream that was closed before the start."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(opened)
+
+
+class Steady(io.TextIOBase):
+    """A stream that swallows what cannot be written. Whoever reads our log may go away, and the disk that it is on may
+    be full; neither may end an engine or a worker. A stream that was closed before the start is None.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a constant in the base class
+        """Return the encoding of the stream."""
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        """Write as much as can be."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be."""
+        self._try(self._stream.flush)
+
+    def isatty(self) -> bool:
+        """Tell whether somebody watches."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the file that it writes to."""
+        return self._stream.fileno()
+
+    def _try(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # for ever: what is buffered, and what comes, goes nowhere
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 _TIME: dict[LogFormat, dict[str, Any]] = {

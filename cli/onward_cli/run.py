@@ -34,7 +34,7 @@ def run(
     token_file: TokenFile = None,
     insecure: Insecure = False,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", help="Runs at a time.")
+        int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", min=1, max=10_000, help="Runs at a time.")
     ] = 100,
     drain_timeout: Annotated[
         str, typer.Option("--drain-timeout", envvar="ONWARD_DRAIN_TIMEOUT", help="Time for running steps at the end.")

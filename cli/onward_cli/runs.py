@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -13,11 +15,20 @@ from onward_cli.options import Insecure, Output, TokenFile, Url, Verbose, client
 from onward_cli.output import Format, Row, write_one, write_rows, write_value
 
 if TYPE_CHECKING:
+    from onward import SyncClient
     from onward.calls import RunRecord, RunStatus, StepRecord
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+
+def _named(run: str) -> str:
+    """A script's unset variable must not ask for the list of all runs."""
+    if not run:
+        raise typer.BadParameter("a run's id is not empty")
+    return run
+
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", callback=_named, help="The run's id.")]
 COLUMNS = ("id", "function", "status", "attempt", "created", "took")
 
 
@@ -32,7 +43,7 @@ def list_runs(
     *,
     function: Annotated[str | None, typer.Option("--function", help="Only runs of this function.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="Only runs in this status.")] = None,
-    limit: Annotated[int, typer.Option("--limit", help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
     url: Url = None,
     token_file: TokenFile = None,
     insecure: Insecure = False,
@@ -41,11 +52,11 @@ def list_runs(
 ) -> None:
     """List runs, newest first."""
     with client_of(url, token_file, insecure=insecure) as client:
-        page = client.list_runs(function=function, status=cast("RunStatus | None", status), limit=limit)
+        found = list(islice(_pages(client, function, cast("RunStatus | None", status), limit), limit))
     if output is Format.TABLE:
-        write_rows([_line(run) for run in page.runs], output, COLUMNS)
+        write_rows([_line(run) for run in found], output, COLUMNS)
     else:
-        write_rows([_plain(run) for run in page.runs], output, ())
+        write_rows([_plain(run) for run in found], output, ())
 
 
 @app.command()
@@ -83,8 +94,11 @@ def wait(
     verbose: Verbose = False,
 ) -> None:
     """Wait until a run is over and print its output. Exit status: 0 completed, 1 failed or cancelled, 7 timed out."""
+    from onward.config import option_ms
+
+    timeout_ms = None if timeout is None else option_ms("worker runs wait", "--timeout", timeout)
     with client_of(url, token_file, insecure=insecure) as client:
-        record = client.wait(run, timeout=timeout)
+        record = client.wait(run, timeout=None if timeout_ms is None else timeout_ms / 1000)
     if record.status != "completed":
         what = f"run {run} was {record.status}" if record.error is None else f"run {run} failed: {_error(record)}"
         raise CommandError("E0303", what, advice=f"look at its steps: worker runs show {run}", status=Exit.RUN_FAILED)
@@ -107,6 +121,16 @@ def cancel(
     """Ask to cancel a run. Its code may clean up first; `worker runs wait` tells when it is over."""
     with client_of(url, token_file, insecure=insecure) as client:
         client.cancel(run)
+
+
+def _pages(client: SyncClient, function: str | None, status: RunStatus | None, limit: int) -> Iterator[RunRecord]:
+    """The engine gives a page at a time, however many are asked for."""
+    cursor = None
+    while True:
+        page = client.list_runs(function=function, status=status, limit=limit, cursor=cursor)
+        yield from page.runs
+        if (cursor := page.cursor) is None:
+            return
 
 
 def _plain(record: RunRecord | StepRecord) -> Row:

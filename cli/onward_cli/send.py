@@ -37,6 +37,8 @@ def send(
     with client_of(url, token_file, insecure=insecure) as client:
         [sent] = client.send(event)
     runs = [run.id for run in sent.runs]
+    if not runs:
+        print(f"note: stored, but no function that the engine knows starts at {name!r}", file=sys.stderr)
     match output:
         case Format.ID:
             write_rows([{"id": run} for run in runs], output, ())
@@ -50,20 +52,32 @@ def read_json(text: str) -> Any:
     """Return the JSON that an argument holds or names: text, `@file` or `-`. Raises `CommandError`."""
     source, content = _content(text)
     try:
-        return json.loads(content)
+        return json.loads(content, parse_constant=_refuse_constant)
     except ValueError as error:
         raise CommandError("E0506", f"the data is not JSON: {error}", where=source, advice=_QUOTING) from None
+    except RecursionError:
+        raise CommandError("E0506", "the data is nested too deeply", where=source) from None
+
+
+def _refuse_constant(name: str) -> None:
+    """Python reads NaN and Infinity, which no other reader takes and which would arrive as null."""
+    raise ValueError(f"{name} is no JSON value")
 
 
 _QUOTING = 'quote it for the shell, as in \'{"id": "o1"}\', or use @file'
 
 
 def _content(text: str) -> tuple[str, str]:
-    if text == "-":
-        return "stdin", sys.stdin.read()
-    if not text.startswith("@"):
+    if text != "-" and not text.startswith("@"):
         return "", text
+    source = "stdin" if text == "-" else text[1:]
     try:
-        return text[1:], Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError("E0507", f"the file {text[1:]!r} cannot be read: {error}") from None
+        data = sys.stdin.buffer.read() if text == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise CommandError("E0507", f"{source!r} cannot be read: {error.strerror or error}") from None
+    try:
+        return source, data.decode()
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            "E0507", f"{source!r} is not UTF-8: byte {error.start} is {data[error.start]:#04x}"
+        ) from None

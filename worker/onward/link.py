@@ -68,7 +68,7 @@ class Link(Protocol):
         ...
 
     def write(self, message: bytes) -> bool:
-        """Hand a message to the transport if it takes it at once; otherwise do nothing and return False. Never raises."""
+        """Hand a message to the transport if it takes it at once; otherwise do nothing, and return False."""
         ...
 
     async def send(self, message: bytes) -> None:
@@ -86,7 +86,7 @@ class Socket(ClientConnection):
     received: Callable[[bytes], None] | None = None
 
     def process_event(self, event: Event) -> None:
-        """Take one event of the protocol. A message in pieces goes to the queue, and so does all that comes behind it."""
+        """Take one event of the protocol. A message in pieces goes to the queue, and so does all behind it."""
         received = self.received
         if received is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
@@ -203,9 +203,7 @@ def parse_retry_after(text: str, now_s: float) -> int | None:
         return None
 
 
-async def _upgrade(
-    url: str, headers: dict[str, str], sock: socket.socket | None, proxy: str | None
-) -> Socket:
+async def _upgrade(url: str, headers: dict[str, str], sock: socket.socket | None, proxy: str | None) -> Socket:
     """Keep-alive pings are off: a worker whose loop is busy for a minute must not lose its connection. Beats decide."""
     connection = await connect(
         url,

@@ -1,8 +1,8 @@
 """One link with its session: receive, hand over, flush, and keep time.
 
-Frames that become ready in the same turn of the event loop leave in one message, because they are collected in the next
-turn. They are written there and then; only while the link takes no bytes does a task wait for it, and frames wait in the
-session.
+Frames that become ready in the same turn of the event loop leave in one message, because they are collected in the
+next turn. They are written there and then; only while the link takes no bytes does a task wait for it, and frames wait
+in the session.
 """
 
 from __future__ import annotations

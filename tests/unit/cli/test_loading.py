@@ -121,3 +121,16 @@ def test_a_wrong_declaration_is_told_without_a_traceback(here: Path) -> None:
     assert error.code == "E0102"
     assert error.where.endswith(f"{module}.py:2")
     assert error.detail == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"), [("shop.py:app", "shop:app"), ("./shop:app", "shop:app"), ("src/shop.py", "src.shop")]
+)
+def test_a_path_is_answered_with_the_module_that_it_means(here: Path, path: str, meant: str) -> None:
+    assert failure_of(path).advice == f"did you mean '{meant}'?"
+
+
+def test_a_dot_instead_of_the_colon_is_noticed(here: Path) -> None:
+    module = write(here, "from onward import App\nfunctions = App('shop')\n")
+    assert failure_of(f"{module}.functions").advice == f"did you mean '{module}:functions'?"
+    assert failure_of(f"{module}.nothing").code == "E0503"

@@ -275,6 +275,12 @@ def test_check_tells_all_problems_at_once() -> None:
     )
 
 
+def test_a_name_instead_of_an_event_type_is_answered_with_what_to_write() -> None:
+    name: Any = "shop/order.placed"
+    with pytest.raises(ConfigError, match=r"on\(\) takes an EventType, not 'shop/order.placed'"):
+        shop().on(name)
+
+
 def test_results_come_back_with_the_functions_type() -> None:
     function: Function[Order, Order] = shop().function(Order)(_echo)
     assert function.read_output(function.encode_output(Order("o1"))) == Order("o1")

@@ -38,3 +38,27 @@ def test_the_token_is_never_shown() -> None:
 def test_an_address_that_is_no_url_is_refused() -> None:
     with pytest.raises(ConfigError, match="does not begin with http"):
         Settings.read({"ONWARD_URL": "localhost:8484"})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host:port", "http://host:99999", "http://[::1:8484", "http://", "http://host:0"]
+)
+def test_an_address_that_cannot_be_dialled_is_refused_where_it_is_read(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"the engine's address"):
+        Settings.read({"ONWARD_URL": url})
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Settings.read({"ONWARD_URL": "http://me:secret@host:port"})
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "two words", "tokén", "x" * 5_000])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(tmp_path: Path, token: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(token)
+    for environ in ({"ONWARD_TOKEN": token}, {"ONWARD_TOKEN_FILE": str(file)}):
+        with pytest.raises(ConfigError, match="cannot be a token") as refusal:
+            Settings.read(environ).token()
+        assert token not in str(refusal.value)
