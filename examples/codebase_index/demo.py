@@ -87,7 +87,7 @@ def watch(ledger: Path, total: int, until: Callable[[int], bool]) -> None:
     while not until(done := len(set(lines_of(ledger)))):
         if time.monotonic() > end:
             raise TimeoutError(f"only {done} of {total} files after {PATIENCE_S} s")
-        shown = show(done, total, shown)
+        shown = show(min(done, total), total, shown)
         time.sleep(0.2)
     show(min(len(set(lines_of(ledger))), total), total, -1)
 
