@@ -22,9 +22,6 @@ class Lane(Protocol):
         """Return what `work` returns. Cancelling does not stop it."""
         ...
 
-    def post(self, work: Callable[[], object]) -> None:
-        """Run `work` some time after the calls before it; it must not raise."""
-
     def close(self) -> None:
         """End after the calls so far."""
 
@@ -47,9 +44,6 @@ class ThreadLane:
         self._jobs.put(partial(_answer, loop, future, work))
         return await future
 
-    def post(self, work: Callable[[], object]) -> None:
-        self._jobs.put(work)
-
     def close(self) -> None:
         self._jobs.put(None)
         self._thread.join()
@@ -64,9 +58,6 @@ class InlineLane:
 
     async def call(self, work: Callable[[], T]) -> T:
         return work()
-
-    def post(self, work: Callable[[], object]) -> None:
-        work()
 
     def close(self) -> None:
         """Nothing runs here when nobody calls."""
