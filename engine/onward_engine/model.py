@@ -66,11 +66,6 @@ class Run(Struct, frozen=True, kw_only=True):
     ended_at_ms: int = 0
 
 
-class StoredEvent(Struct, frozen=True, kw_only=True):
-    event: Event
-    received_at_ms: int
-
-
 class Assignment(Struct, frozen=True):
     """A claimed run with everything that its worker needs."""
 

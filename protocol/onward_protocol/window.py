@@ -1,4 +1,4 @@
-"""The numbers of a run's frames: what the worker has to keep, and what the engine may apply.
+"""The numbers of a run's frames, and what the worker has to keep.
 
 `seq` starts at 1 in every epoch and has no gaps. An `Ack` is cumulative and names the newest stored frame of its epoch.
 """
@@ -6,23 +6,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
 
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Ack, Checkpoint, Outcome
-
-Verdict = Literal["apply", "duplicate", "gap"]
-
-
-def judge_seq(stored: int, seq: int) -> Verdict:
-    """Say what the engine does with frame `seq` of the current epoch when `stored` is the newest stored one.
-
-    Only `apply` changes anything. Both others are answered with an `Ack` of `stored`, a gap with `resend` set. (Without
-    that mark an answer to a duplicate would look like a request, and each frame sent again would cause more of them.)
-    """
-    if seq == stored + 1:
-        return "apply"
-    return "duplicate" if seq <= stored else "gap"
 
 
 class SendWindow:

@@ -4,7 +4,7 @@ import pytest
 from onward_protocol.codec import encode_entries
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Ack, Checkpoint, Parked, StepDone
-from onward_protocol.window import SendWindow, judge_seq
+from onward_protocol.window import SendWindow
 
 ENTRIES = encode_entries([StepDone("load", b"\x01")])
 
@@ -55,8 +55,3 @@ def test_an_ack_of_another_epoch_or_run_forgets_nothing(ack: Ack) -> None:
 def test_an_ack_of_a_frame_that_was_never_sent_is_the_engines_fault() -> None:
     with pytest.raises(ProtocolError, match="Ack of frame 5"):
         window(4).ack(Ack("run_a", 3, 5))
-
-
-@pytest.mark.parametrize(("seq", "verdict"), [(0, "duplicate"), (3, "duplicate"), (4, "apply"), (5, "gap")])
-def test_only_the_next_frame_is_applied(seq: int, verdict: str) -> None:
-    assert judge_seq(3, seq) == verdict
