@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from onward.link import Dialer
+from onward.connection.link import Dialer
 from onward.worker import Worker
 from onward_engine.engine import Engine
 from onward_engine.settings import Settings

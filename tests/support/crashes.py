@@ -9,12 +9,12 @@ from typing import Any
 
 from onward.config import Checkpoint as Window
 from onward.config import Retry
-from onward.course import Course
 from onward.host import Host
-from onward.hosting import RunHost
-from onward.journal import read
-from onward.runner import Runner
-from onward.serde import encode
+from onward.replay.journal import read
+from onward.run.course import Course
+from onward.run.hosting import RunHost
+from onward.run.runner import Runner
+from onward.values.serde import encode
 from onward_protocol.codec import decode_entries
 from onward_protocol.ids import derived_id
 from onward_protocol.messages import (

@@ -11,8 +11,8 @@ import msgspec
 from onward.config import Checkpoint as Window
 from onward.config import Retry
 from onward.host import StepCall
-from onward.runner import Runner
-from onward.serde import decoder_for, encode
+from onward.run.runner import Runner
+from onward.values.serde import decoder_for, encode
 from onward_protocol.codec import decode_entries
 from onward_protocol.messages import (
     Ack,

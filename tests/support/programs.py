@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from onward.config import Retry
 from onward.errors import Evicted, RetryAfter, RunCancelled
 from onward.host import Host, StepCall
-from onward.serde import decoder_for, encode
+from onward.values.serde import decoder_for, encode
 from onward_protocol.messages import Arrived, Draft, EventWait, Sleep
 
 Kind = Literal[

@@ -38,9 +38,9 @@ from onward.errors import (
 from onward.events import Event, EventType
 from onward.function import Function
 from onward.running import current
-from onward.serde import register_type
 from onward.step import AsyncStep, SyncStep, step
 from onward.sync_context import SyncContext
+from onward.values.serde import register_type
 
 if TYPE_CHECKING:
     from onward.client import Client, RunHandle

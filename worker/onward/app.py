@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from onward_protocol import messages
 
-from onward.callables import check_takes, name_of, place_of
 from onward.config import Checkpoint, Concurrency, Retry
 from onward.errors import ConfigError
 from onward.events import EventType
 from onward.function import FailureHandler, Function, FunctionDecorator, FunctionOptions, failure_function
-from onward.names import check_plain_name
 from onward.reach import named_in
 from onward.settings import Settings
+from onward.values.callables import check_takes, name_of, place_of
+from onward.values.names import check_plain_name
 
 if TYPE_CHECKING:
     from onward.client import Client

@@ -18,7 +18,7 @@ from onward.durations import Duration, duration_ms
 from onward.errors import EngineRefused, RunFailed, from_failure
 from onward.events import Event, draft_of
 from onward.function import Function
-from onward.serde import encode
+from onward.values.serde import encode
 
 T = TypeVar("T")
 

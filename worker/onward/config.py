@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from onward.durations import DAY_MS, SLEEP_MS_MAX, Duration, duration_ms
 from onward.errors import ConfigError
-from onward.paths import key_problem
+from onward.values.paths import key_problem
 
 ATTEMPTS_MAX: Final = 21
 """With the default policy the last of 21 attempts comes after several days; more only hide an error that nobody looks

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 from onward_protocol import messages
 
 from onward import durable
-from onward.callables import is_async, name_of
 from onward.config import option_ms
 from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.events import Event, EventType
 from onward.scene import E_co, RunContext
 from onward.step import AsyncStep, StepOptions, SyncStep, changed, recipe_of
+from onward.values.callables import is_async, name_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,12 +11,12 @@ import structlog
 from onward_protocol.errors import ProtocolError
 from onward_protocol.limits import Times
 
-from onward.conversation import Conversation, Profile
+from onward.connection.conversation import Conversation, Profile
+from onward.connection.link import Dial, DialFailed, Link, LinkLost, Refused
+from onward.connection.reconnect import Reconnect
+from onward.connection.uplink import Clock, Uplink
 from onward.function import Function
-from onward.link import Dial, DialFailed, Link, LinkLost, Refused
-from onward.reconnect import Reconnect
-from onward.runner import Runner
-from onward.uplink import Clock, Uplink
+from onward.run.runner import Runner
 
 State = Literal["new", "connecting", "connected", "draining", "stopped"]
 

@@ -12,8 +12,8 @@ from onward.config import option_ms
 from onward.durations import SLEEP_MS_MAX, Duration
 from onward.errors import ConfigError, InvokeFailed, invoke_failed, step_failed
 from onward.events import Event, at_ms, draft_of
-from onward.names import check_name
-from onward.paths import canonical_json, path_problem, value_at
+from onward.values.names import check_name
+from onward.values.paths import canonical_json, path_problem, value_at
 
 if TYPE_CHECKING:
     from datetime import datetime

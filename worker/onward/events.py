@@ -10,8 +10,8 @@ from msgspec import Struct
 from onward_protocol import messages
 
 from onward.errors import ConfigError, OnwardError
-from onward.names import check_name
-from onward.serde import check_type, encode_json, json_decoder_for
+from onward.values.names import check_name
+from onward.values.serde import check_type, encode_json, json_decoder_for
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, 
 from msgspec import Struct
 from onward_protocol import messages
 
-from onward.callables import is_async, place_of
 from onward.config import Checkpoint, Concurrency, Retry
 from onward.context import Context
-from onward.results import check_result, result_codec
 from onward.scene import RunContext, Scene, cause_of
-from onward.serde import check_type, encode
 from onward.sync_context import SyncContext
+from onward.values.callables import is_async, place_of
+from onward.values.results import check_result, result_codec
+from onward.values.serde import check_type, encode
 
 if TYPE_CHECKING:
     from onward.app import App

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
-from onward.callables import underlying
 from onward.events import EventType
 from onward.step import AsyncStep, SyncStep
+from onward.values.callables import underlying
 
 Named = AsyncStep[..., Any] | SyncStep[..., Any] | EventType[Any]
 

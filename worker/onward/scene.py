@@ -12,8 +12,8 @@ from onward_protocol import messages
 from onward.config import Retry
 from onward.errors import ConfigError, from_failure
 from onward.events import Event, moment
-from onward.serde import decoder_for, json_decoder_for
 from onward.step import current_host
+from onward.values.serde import decoder_for, json_decoder_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -114,13 +114,13 @@ class RunContext(Generic[E_co]):
 
     def random(self) -> float:
         """Return a number in [0, 1), the same on replay."""
-        from onward import seeded
+        from onward.values import seeded
 
         return seeded.fraction(self.run_id, self._enter("ctx.random").key("random"))
 
     def uuid(self) -> UUID:
         """Return a UUID of version 4, the same on replay."""
-        from onward import seeded
+        from onward.values import seeded
 
         return seeded.uuid(self.run_id, self._enter("ctx.uuid").key("random"))
 

@@ -10,12 +10,12 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, c
 from msgspec import Struct, structs
 
 from onward import host as hosts
-from onward.callables import is_async, name_of, place_of, qualified_name
 from onward.config import Retry
 from onward.errors import ConfigError, StepInsideStep
-from onward.names import check_name
-from onward.results import Encoder, check_result, result_codec
-from onward.serde import Decoder
+from onward.values.callables import is_async, name_of, place_of, qualified_name
+from onward.values.names import check_name
+from onward.values.results import Encoder, check_result, result_codec
+from onward.values.serde import Decoder
 
 P = ParamSpec("P")
 R = TypeVar("R")

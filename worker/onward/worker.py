@@ -19,12 +19,12 @@ from onward_protocol.ids import RANDOM_BYTES, uuid7_id
 from onward.address import check_privacy
 from onward.app import App, functions_in, manifests
 from onward.config import option_ms
-from onward.conversation import Profile
+from onward.connection.conversation import Profile
+from onward.connection.link import Dial, Dialer
 from onward.daemon import Daemon, State
 from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.function import Function
-from onward.link import Dial, Dialer
 from onward.settings import Settings
 
 SLOTS_MAX = 10_000

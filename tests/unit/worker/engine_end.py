@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
-from onward.link import DialFailed, Link, LinkLost
+from onward.connection.link import DialFailed, Link, LinkLost
 from onward_protocol.codec import encode, encode_message
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Ack, Assign, EngineFrame, Hello, Segment

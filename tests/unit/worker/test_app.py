@@ -20,7 +20,7 @@ from onward import (
 )
 from onward.app import functions_in, manifests
 from onward.function import Function
-from onward.serde import encode
+from onward.values.serde import encode
 from onward_protocol.messages import AppManifest, ConcurrencyLimit, Failure, FunctionManifest, Trigger
 
 from .immediate_host import ImmediateHost, running

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 from onward import ConfigError
-from onward.callables import UNTYPED, is_async, name_of, qualified_name, return_annotation
+from onward.values.callables import UNTYPED, is_async, name_of, qualified_name, return_annotation
 
 if TYPE_CHECKING:
     from fractions import Fraction

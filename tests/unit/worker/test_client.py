@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from onward import App, Client, EventType, NonRetryable, NotConnected, RunFailed, SyncClient, SyncContext
 from onward.errors import EngineRefused
-from onward.serde import encode
+from onward.values.serde import encode
 
 from .http_script import Script, scripted
 

@@ -21,7 +21,7 @@ from onward import (
     current,
     step,
 )
-from onward.serde import encode
+from onward.values.serde import encode
 from onward_protocol.messages import Arrived, Due, EventWait, Failed, Failure, Invoke, Match, Returned, Sleep, TimedOut
 
 from .immediate_host import ImmediateHost, event, running

@@ -10,9 +10,9 @@ from itertools import pairwise
 import pytest
 from onward import App, Context, step
 from onward.app import manifests
-from onward.conversation import Profile
+from onward.connection.conversation import Profile
+from onward.connection.link import Refused
 from onward.daemon import Daemon
-from onward.link import Refused
 from onward_protocol.holdings import Difference
 from onward_protocol.messages import (
     Ack,

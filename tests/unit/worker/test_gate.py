@@ -1,4 +1,4 @@
-from onward.gate import Gate
+from onward.replay.gate import Gate
 
 
 def after(results: int, acked: int, window: int = 1) -> Gate:

@@ -1,6 +1,6 @@
 import pytest
 from onward.errors import OnwardError
-from onward.journal import is_new_loss, read
+from onward.replay.journal import is_new_loss, read
 from onward_protocol.codec import encode_entries
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import (

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from onward.address import check_privacy, is_loopback, socket_url
+from onward.connection.link import Dialer, DialFailed, LinkLost, Refused, parse_retry_after
 from onward.errors import ConfigError
-from onward.link import Dialer, DialFailed, LinkLost, Refused, parse_retry_after
 from onward_protocol.limits import SUBPROTOCOL
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket

@@ -1,5 +1,5 @@
 import pytest
-from onward.paths import canonical_json, path_problem, value_at
+from onward.values.paths import canonical_json, path_problem, value_at
 
 DATA = {"id": "o1", "customer": {"id": 7, "tags": ["a", {"deep": True}]}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from onward.reconnect import Reconnect
+from onward.connection.reconnect import Reconnect
 from onward_protocol.limits import Times
 
 

@@ -1,5 +1,5 @@
-from onward.journal import Journal, LogEntry
-from onward.replay import Replay
+from onward.replay.journal import Journal, LogEntry
+from onward.replay.log import Replay
 from onward_protocol.messages import CancelRequested, Due, StepDone
 
 

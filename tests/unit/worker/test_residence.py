@@ -10,9 +10,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from onward.bodies import ChangedArgumentsWarning
 from onward.errors import Evicted, RunCancelled, StepFailed
 from onward.host import Host
+from onward.run.bodies import ChangedArgumentsWarning
 from onward_protocol.messages import (
     Arrived,
     CancelRequested,

@@ -1,6 +1,6 @@
 import pytest
 from onward import ConfigError, NonRetryable, PayloadTooLarge, Retry, RetryAfter, StepInsideStep, WorkerLost
-from onward.retry import decide
+from onward.run.retry import decide
 
 BOOM = ValueError("boom")
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import msgspec
 import pytest
 from onward import CodecError, ConfigError, register_type
-from onward.serde import check_type, decoder_for, encode, encode_json, json_decoder_for
+from onward.values.serde import check_type, decoder_for, encode, encode_json, json_decoder_for
 from pydantic import BaseModel, Field
 
 

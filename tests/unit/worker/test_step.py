@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from onward import App, ConfigError, Retry, StepInsideStep, step
 from onward import host as hosts
-from onward.results import LossyResultWarning, result_codec
+from onward.values.results import LossyResultWarning, result_codec
 
 from .immediate_host import ImmediateHost, running
 

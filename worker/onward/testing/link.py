@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from onward_engine.pipe import Pipe
 
-from onward.link import LinkLost
+from onward.connection.link import LinkLost
 
 
 class PipeLink:

@@ -24,11 +24,11 @@ from onward_protocol.messages import (
 )
 
 from onward.app import manifests
-from onward.conversation import Conversation, Profile
+from onward.connection.conversation import Conversation, Profile
+from onward.connection.link import LinkLost
 from onward.function import Function
 from onward.host import StepCall
-from onward.link import LinkLost
-from onward.runner import Runner
+from onward.run.runner import Runner
 from onward.testing.clock import VirtualClock
 from onward.testing.link import PipeLink
 

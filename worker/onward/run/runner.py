@@ -25,14 +25,14 @@ from onward_protocol.messages import (
     WorkerFrame,
 )
 
-from onward import hooks
 from onward import host as hosts
 from onward.function import Function
 from onward.host import StepCall
-from onward.lineage import BRANCH
-from onward.parking import Parking
-from onward.residence import Residence
-from onward.turn import Later
+from onward.replay import hooks
+from onward.replay.lineage import BRANCH
+from onward.replay.turn import Later
+from onward.run.parking import Parking
+from onward.run.residence import Residence
 
 PARK_TTL_MS: Final = 600_000
 PATIENCE_MS: Final = 1_000

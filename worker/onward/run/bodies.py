@@ -15,14 +15,14 @@ from typing import Any, Final, Protocol
 from onward_protocol.messages import AttemptFailed, Failure, StepDone, StepFailed
 
 from onward import host as hosts
-from onward.asks import Awaited, Home, close_wait, open_retry
 from onward.errors import NonDeterminism, PayloadTooLarge, WorkerLost, failure_of, step_failed
 from onward.host import StepCall
-from onward.identity import Identity
-from onward.journal import LogEntry, StepEntry, retry_key
-from onward.lineage import BRANCH
-from onward.retry import decide
-from onward.turn import Cancellable
+from onward.replay.identity import Identity
+from onward.replay.journal import LogEntry, StepEntry, retry_key
+from onward.replay.lineage import BRANCH
+from onward.replay.turn import Cancellable
+from onward.run.asks import Awaited, Home, close_wait, open_retry
+from onward.run.retry import decide
 
 RETRY_IN_MEMORY_MS: Final = 5_000
 """A longer delay becomes a durable wait, so that the run can be parked; a shorter one is not worth the two commits."""

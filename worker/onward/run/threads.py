@@ -18,8 +18,8 @@ from typing import Any, Final, TypeVar
 
 from onward import host as hosts
 from onward.errors import Evicted, OnwardError, StepInsideStep
-from onward.lineage import BRANCH, Branch
-from onward.turn import Turn
+from onward.replay.lineage import BRANCH, Branch
+from onward.replay.turn import Turn
 
 T = TypeVar("T")
 Ending = tuple[Any, BaseException | None]

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from onward.callables import UNTYPED, place_of, return_annotation
-from onward.serde import Decoder, check_type, decoder_for, encode
+from onward.values.callables import UNTYPED, place_of, return_annotation
+from onward.values.serde import Decoder, check_type, decoder_for, encode
 
 Encoder = Callable[[Any], bytes]
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Assign, CancelRequested, Failure, HandedBack, Held, Outcome, Parked, RunFailed
 
-from onward import hooks
 from onward import host as hosts
-from onward.bodies import REPORT_CHARS_MAX
-from onward.course import Course
-from onward.ending import ending_of, outcome_of
 from onward.errors import OnwardError, RunCancelled, StepFailed
-from onward.hosting import RunHost
-from onward.intercept import intercepted
-from onward.journal import Journal, read
-from onward.landlord import Landlord
-from onward.lineage import BRANCH, Branch
-from onward.threads import Threads
-from onward.unwind import unwind
+from onward.replay import hooks
+from onward.replay.journal import Journal, read
+from onward.replay.lineage import BRANCH, Branch
+from onward.run.bodies import REPORT_CHARS_MAX
+from onward.run.course import Course
+from onward.run.ending import ending_of, outcome_of
+from onward.run.hosting import RunHost
+from onward.run.intercept import intercepted
+from onward.run.landlord import Landlord
+from onward.run.threads import Threads
+from onward.run.unwind import unwind
 
 if TYPE_CHECKING:
     from onward.function import Function

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Generic, Protocol, TypeVar
 
-from onward.gate import Gate
-from onward.journal import Journal, LogEntry, key_of
+from onward.replay.gate import Gate
+from onward.replay.journal import Journal, LogEntry, key_of
 
 
 class Asked(Protocol):

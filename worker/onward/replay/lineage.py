@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from onward.errors import NonDeterminism
 
 if TYPE_CHECKING:
-    from onward.turn import Turn
+    from onward.replay.turn import Turn
 
 FRAMES_MAX: Final = 5
 """How far up asyncio's helpers are looked for: `ensure_future` is two functions, a set comprehension a third."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 from onward_protocol.messages import Sent, Sleep, Wait, WaitClosed, WaitOpened
 
 from onward.errors import Evicted
-from onward.journal import Journal, LogEntry
+from onward.replay.journal import Journal, LogEntry
 
 if TYPE_CHECKING:
-    from onward.bodies import Step
-    from onward.outbox import Outbox
-    from onward.replay import Replay
+    from onward.replay.log import Replay
+    from onward.run.bodies import Step
+    from onward.run.outbox import Outbox
 
 
 class Home(Protocol):

@@ -10,7 +10,7 @@ from onward_protocol.codec import encode_entries
 from onward_protocol.messages import Ack, Checkpoint, Outcome, Seen, WorkerEntry
 from onward_protocol.window import SendWindow
 
-from onward.gate import Gate
+from onward.replay.gate import Gate
 
 
 class Outbox:

@@ -17,7 +17,7 @@ from onward_protocol.messages import Bye, Checkpoint, Drain, Log, Return, Stream
 from onward_protocol.session import FromEngine, WorkerSession
 from onward_protocol.states import Phase
 
-from onward.link import Link
+from onward.connection.link import Link
 
 Clock = Callable[[], int]
 

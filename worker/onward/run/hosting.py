@@ -10,20 +10,20 @@ from onward_protocol.ids import derived_id
 from onward_protocol.messages import Draft, EngineEntry, Sent, Wait
 
 from onward import host as hosts
-from onward.asks import DurableWait, Note
-from onward.bodies import Step
 from onward.errors import Evicted, OnwardError, StepInsideStep
 from onward.host import Cursors, StepCall
-from onward.identity import identity_of
-from onward.lineage import BRANCH, Branch
+from onward.replay.identity import identity_of
+from onward.replay.lineage import BRANCH, Branch
+from onward.run.asks import DurableWait, Note
+from onward.run.bodies import Step
 
 if TYPE_CHECKING:
     from onward_protocol.messages import Assign
 
     from onward.config import Retry
-    from onward.course import Course
     from onward.function import Function
-    from onward.threads import Threads
+    from onward.run.course import Course
+    from onward.run.threads import Threads
 
 T = TypeVar("T")
 

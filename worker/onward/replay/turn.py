@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol, TypeAlias
 
-from onward.lineage import BRANCH, Branch
+from onward.replay.lineage import BRANCH, Branch
 
 _TAKES_EAGER_START: Final = sys.version_info >= (3, 12)
 

@@ -13,15 +13,15 @@ from typing import Any, Final, Protocol
 
 from onward_protocol.messages import Ack, Assign, CancelRequested, EngineEntry, Sleep, TimerFired, Wait
 
-from onward.asks import Awaited, DurableWait, Note, RetryWait
-from onward.bodies import Step
 from onward.errors import WorkerLost
-from onward.journal import Journal, LogEntry, StepEntry, is_new_loss, retry_key
-from onward.landlord import Landlord
-from onward.outbox import Outbox
-from onward.replay import Replay
-from onward.threads import Threads
-from onward.turn import Later, RunTimer, Turn
+from onward.replay.journal import Journal, LogEntry, StepEntry, is_new_loss, retry_key
+from onward.replay.log import Replay
+from onward.replay.turn import Later, RunTimer, Turn
+from onward.run.asks import Awaited, DurableWait, Note, RetryWait
+from onward.run.bodies import Step
+from onward.run.landlord import Landlord
+from onward.run.outbox import Outbox
+from onward.run.threads import Threads
 
 LATE_MS: Final = 1_000
 """While results wait for a late request, nothing new starts until the code has asked for nothing for so long."""

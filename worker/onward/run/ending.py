@@ -13,7 +13,7 @@ from onward.errors import OnwardError, PayloadTooLarge, failure_of
 if TYPE_CHECKING:
     from onward import errors
     from onward.function import Function
-    from onward.threads import Ending
+    from onward.run.threads import Ending
 
 log: Final = logging.getLogger("onward.run")
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from onward.errors import ConfigError
-from onward.lineage import BRANCH, branch_of_new_task
-from onward.turn import RunTimer
+from onward.replay.lineage import BRANCH, branch_of_new_task
+from onward.replay.turn import RunTimer
 
 _NAMES: Final = ("call_soon", "call_later", "call_at", "create_task", "time")
 _EAGER: Final = getattr(asyncio, "eager_task_factory", None)

@@ -12,8 +12,8 @@ from onward_protocol.messages import WorkerFrame
 
 if TYPE_CHECKING:
     from onward.host import StepCall
-    from onward.residence import Residence
-    from onward.turn import Cancellable
+    from onward.replay.turn import Cancellable
+    from onward.run.residence import Residence
 
 
 class Landlord(Protocol):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from onward.turn import RunTask, Turn
+from onward.replay.turn import RunTask, Turn
 
 log: Final = logging.getLogger("onward.run")
 

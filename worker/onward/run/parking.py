@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onward_protocol.messages import Sleep
 
 if TYPE_CHECKING:
-    from onward.residence import Residence
+    from onward.run.residence import Residence
 
 
 class Parking:

@@ -39,8 +39,8 @@ from onward_protocol.messages import (
 from onward_protocol.session import FromEngine, Vitals, WorkerSession
 from onward_protocol.states import Phase
 
-from onward.link import DialFailed, Link, Refused
-from onward.uplink import Clock, Uplink
+from onward.connection.link import DialFailed, Link, Refused
+from onward.connection.uplink import Clock, Uplink
 
 OfRuns = Checkpoint | Return | Stream | Log
 

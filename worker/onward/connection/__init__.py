@@ -1,0 +1,1 @@
+"""The connection to the engine: dialled from here, kept, resumed."""

@@ -1,0 +1,1 @@
+"""What is read and written in plain values: types, names, durations, paths."""
