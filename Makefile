@@ -5,8 +5,6 @@ SEEDS  ?= 20000
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LOCKS  := requirements/build.txt requirements/dev.txt requirements/engine.txt
-# A module of bench/ that knows --smoke is a benchmark, the others are what benchmarks share.
-BENCH   = $(patsubst bench/%.py,bench.%,$(shell grep -l -e --smoke bench/*.py))
 # Tests that need processes, sockets or more than a moment; the fast ones are named in `check`.
 SLOW   := $(wildcard tests/conformance tests/fuzz tests/system tests/typing)
 
@@ -42,7 +40,7 @@ help:
 	@echo "make demo      the main job on real input, with its own set-up"
 	@echo "make fix       repair what ruff can repair"
 	@echo "make sim       the simulation with many seeds (SEEDS=$(SEEDS))"
-	@echo "make bench     every benchmark, one JSON document each"
+	@echo "make bench     every benchmark, one table; the whole answers go to build/bench/"
 	@echo "make lock      newest dependencies into requirements/"
 
 setup: $(READY) hooks
@@ -86,10 +84,10 @@ slow: $(READY)
 	$(BIN)/pytest --quiet $(SLOW)
 
 smoke: $(READY)
-	@for name in $(BENCH); do echo "$$name --smoke"; $(BIN)/python -m $$name --smoke || exit 1; done
+	@$(BIN)/python -m bench --smoke
 
 bench: $(READY)
-	@for name in $(BENCH); do $(BIN)/python -m $$name || exit 1; done
+	@$(BIN)/python -m bench
 
 sim: $(READY)
 	$(BIN)/pytest --quiet --numprocesses 2 --timeout 0 tests/simulation --seeds $(SEEDS)
@@ -107,7 +105,7 @@ fix: $(READY)
 
 # The files name versions and hashes only, so that they hold with any index.
 lock: $(READY)
-	@$(COMPILE) pyproject.toml --extra engine --group dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra engine --extra zstd --group dev --output-file requirements/dev.txt
 	@$(COMPILE) pyproject.toml --extra engine --constraint requirements/dev.txt --output-file requirements/engine.txt
 	@echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(MAKE) --no-print-directory locks

@@ -1,4 +1,4 @@
-"""An engine and a worker as processes of their own, as a user starts them, and a client to both."""
+"""An engine and workers as processes of their own, as a user starts them, and clients to them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from onward import NotConnected, SyncClient
+from onward import Client, NotConnected, SyncClient
 
 from .primitives import free_port
 
 START_S = 30
+END_S = 30
+PATIENCE = "1m"
+"""How long a benchmark waits for a run that should take moments: a run that hangs ends the benchmark, with an error."""
+
+WORK = "bench.work:functions"
 
 
 @dataclass(frozen=True)
@@ -24,37 +29,71 @@ class Cluster:
     url: str
     client: SyncClient
     engine: subprocess.Popen[bytes]
-    worker: subprocess.Popen[bytes]
+    environment: dict[str, str]
+
+    @property
+    def token(self) -> str:
+        """The engine's admin token."""
+        return (self.home / "admin.token").read_text(encoding="utf-8").strip()
+
+    def async_client(self) -> Client:
+        """Return a new client for asyncio code."""
+        return Client(self.url, token=self.token)
+
+    @contextmanager
+    def worker(self, app: str = WORK, concurrency: int = 100) -> Generator[subprocess.Popen[bytes]]:
+        """Start one more worker, yield when the engine has work for it, end it."""
+        with self.worker_of("onward", "run", app, "--concurrency", str(concurrency)) as child:
+            yield child
+
+    @contextmanager
+    def worker_of(self, *command: str) -> Generator[subprocess.Popen[bytes]]:
+        """The same with a worker that `python -m COMMAND` starts."""
+        known = self.instances()
+        with process(command, self.environment, self.home / "worker.log") as child:
+            self._wait_for_another(known, child)
+            yield child
+
+    def instances(self) -> set[str]:
+        """Return who is connected."""
+        return {worker.instance for worker in self.client.list_workers()}
+
+    def _wait_for_another(self, known: set[str], child: subprocess.Popen[bytes]) -> None:
+        end = time.monotonic() + START_S
+        while self.instances() <= known:
+            if child.poll() is not None or time.monotonic() > end:
+                raise SystemExit("no worker came:\n" + (self.home / "worker.log").read_text(encoding="utf-8"))
+            time.sleep(0.02)
 
 
 @contextmanager
-def cluster(home: Path, app: str) -> Generator[Cluster]:
-    """Start both, yield when the engine answers, end both."""
+def engine(home: Path) -> Generator[Cluster]:
+    """Start an engine without workers, yield when it answers, end it."""
     url = f"http://127.0.0.1:{free_port()}"
     environment = {**os.environ, "ONWARD_URL": url, "ONWARD_TOKEN_FILE": str(home / "admin.token")}
-    with ExitStack() as stack:
-        engine = stack.enter_context(
-            process(
-                ["engine", "start", "--port", url.rpartition(":")[2], "--db", str(home / "onward.db")],
-                environment,
-                home / "engine.log",
-            )
-        )
-        client = connected(url, home)
-        worker = stack.enter_context(process(["run", app], environment, home / "worker.log"))
-        wait_for_worker(client, home)
-        yield Cluster(home, url, client, engine, worker)
+    address = ("--port", url.rpartition(":")[2], "--db", str(home / "onward.db"))
+    with process(("onward", "engine", "start", *address), environment, home / "engine.log") as child:
+        yield Cluster(home, url, connected(url, home), child, environment)
 
 
 @contextmanager
-def process(arguments: list[str], environment: dict[str, str], log: Path) -> Generator[subprocess.Popen[bytes]]:
-    with log.open("wb") as out:
-        child = subprocess.Popen([sys.executable, "-m", "onward", *arguments], env=environment, stdout=out, stderr=out)
+def process(command: Sequence[str], environment: dict[str, str], log: Path) -> Generator[subprocess.Popen[bytes]]:
+    with log.open("ab") as out:
+        child = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=out, stderr=out)
         try:
             yield child
         finally:
-            child.terminate()
-            child.wait()
+            end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask for the end, and insist after a while."""
+    child.terminate()
+    try:
+        child.wait(END_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def connected(url: str, home: Path) -> SyncClient:
@@ -70,11 +109,3 @@ def connected(url: str, home: Path) -> SyncClient:
                     "the engine did not start:\n" + (home / "engine.log").read_text(encoding="utf-8")
                 ) from None
             time.sleep(0.05)
-
-
-def wait_for_worker(client: SyncClient, home: Path) -> None:
-    end = time.monotonic() + START_S
-    while not client.list_workers():
-        if time.monotonic() > end:
-            raise SystemExit("the worker did not connect:\n" + (home / "worker.log").read_text(encoding="utf-8"))
-        time.sleep(0.05)

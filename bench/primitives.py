@@ -3,6 +3,7 @@
 * `round_trip_us`: a small binary message to a WebSocket echo server in another process and back, over loopback, with
   the libraries that Onward uses (uvicorn's sans-I/O WebSocket server, the `websockets` client).
 * `fdatasync_us`: append 4 KiB to a file and fdatasync it, on the disk that holds the store.
+* `group_commit_us`: one SQLite transaction that inserts 100 rows of 100 bytes, with the log and the sync of the store.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -26,35 +28,58 @@ from websockets.asyncio.client import ClientConnection, connect
 PAYLOAD = b"x" * 100
 BLOCK = b"x" * 4096
 WARM_UP = 20
+GROUP_ROWS = 100
 
 
-async def round_trips(peer: ClientConnection, count: int) -> list[float]:
+async def round_trips(peer: ClientConnection, count: int, payload: bytes = PAYLOAD) -> list[float]:
     """Durations of `count` round trips in microseconds, after a short warm-up."""
     taken: list[float] = []
     for n in range(count + WARM_UP):
         begun = time.perf_counter()
-        await peer.send(PAYLOAD)
+        await peer.send(payload)
         await peer.recv()
         if n >= WARM_UP:
             taken.append((time.perf_counter() - begun) * 1e6)
     return taken
 
 
-def fdatasyncs(directory: Path, count: int) -> list[float]:
-    """Durations of `count` appends of 4 KiB with fdatasync, in microseconds."""
+def fdatasyncs(directory: Path, count: int, block: bytes = BLOCK) -> list[float]:
+    """Durations of `count` appends of a block with fdatasync, in microseconds."""
     path = directory / "fdatasync.probe"
     out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
-        return [timed_append(out) for _ in range(count)]
+        return [timed_append(out, block) for _ in range(count)]
     finally:
         os.close(out)
         path.unlink()
 
 
-def timed_append(out: int) -> float:
+def timed_append(out: int, block: bytes) -> float:
     begun = time.perf_counter()
-    os.write(out, BLOCK)
+    os.write(out, block)
     os.fdatasync(out)
+    return (time.perf_counter() - begun) * 1e6
+
+
+def group_commits(directory: Path, count: int) -> list[float]:
+    """Durations of `count` transactions of `GROUP_ROWS` rows in microseconds, on a new database."""
+    path = directory / "group_commit.probe"
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")
+        return [timed_commit(database) for _ in range(count)]
+    finally:
+        database.close()
+        path.unlink()
+
+
+def timed_commit(database: sqlite3.Connection) -> float:
+    begun = time.perf_counter()
+    database.execute("BEGIN IMMEDIATE")
+    database.executemany("INSERT INTO rows (data) VALUES (?)", [(PAYLOAD,)] * GROUP_ROWS)
+    database.execute("COMMIT")
     return (time.perf_counter() - begun) * 1e6
 
 
@@ -68,10 +93,17 @@ async def echo_peer() -> AsyncGenerator[ClientConnection]:
 
 @contextmanager
 def echo_server() -> Generator[int]:
+    with echo_process() as (_, port):
+        yield port
+
+
+@contextmanager
+def echo_process() -> Generator[tuple[subprocess.Popen[bytes], int]]:
+    """Start the server; it may not answer yet."""
     port = free_port()
     server = subprocess.Popen([sys.executable, "-m", "bench.primitives", str(port)])
     try:
-        yield port
+        yield server, port
     finally:
         server.terminate()
         server.wait()
@@ -80,7 +112,7 @@ def echo_server() -> Generator[int]:
 async def dialled(port: int) -> ClientConnection:
     for _ in range(200):
         try:
-            return await connect(f"ws://127.0.0.1:{port}/", compression=None, ping_interval=None)
+            return await connect(f"ws://127.0.0.1:{port}/", compression=None, ping_interval=None, max_size=None)
         except OSError:
             await asyncio.sleep(0.05)
     raise TimeoutError("the echo server did not start")

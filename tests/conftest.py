@@ -5,6 +5,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=20, metavar="N", help="how many seeds a simulated test runs with")
+    parser.addoption("--only", default="", metavar="FIELD", help="play only this field of a row of the crash matrix")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

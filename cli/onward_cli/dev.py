@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from onward_cli.errors import guarded
-from onward_cli.options import Verbose
+from onward_cli.options import CheckpointText, Verbose
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -25,6 +26,7 @@ def dev(
     concurrency: Annotated[
         int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", min=1, max=10_000, help="Runs at a time.")
     ] = 100,
+    checkpoint: CheckpointText = None,
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Start the worker again when a Python file changes.")
     ] = True,
@@ -41,9 +43,13 @@ def dev(
 
     need_engine()
     configure_logs(LogFormat.CONSOLE, verbose=verbose)
+    from onward.checkpoint import worker_checkpoint
+
     from onward_cli.workshop import Workshop
 
+    worker_checkpoint(checkpoint, os.environ)  # a wrong one is found now, and not by every worker that starts
     arguments = [*apps, "--concurrency", str(concurrency), *(["--verbose"] if verbose else [])]
+    arguments += ["--checkpoint", checkpoint] if checkpoint is not None else []
     with explained():
         status = run_loop(Workshop(arguments, port=port, is_reloading=reload).run())
     leave(status)

@@ -20,6 +20,16 @@ TokenFile = Annotated[
     str | None,
     typer.Option("--token-file", help="File with the token, read at every connect [env var: ONWARD_TOKEN_FILE]."),
 ]
+# The SDK reads this variable too: an embedded worker is deployed like any other.
+CheckpointText = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        help="When finished steps are stored: safe, pipelined, blended, performant, off, or values such as "
+        "buffered_steps=3,max_interval=3s,max_runtime=5m. Replaces what an App is set to, not what a function is "
+        "[env var: ONWARD_CHECKPOINT].",
+    ),
+]
 Insecure = Annotated[
     bool, typer.Option("--insecure", envvar="ONWARD_INSECURE", help="Allow http:// to another machine, unencrypted.")
 ]

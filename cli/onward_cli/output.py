@@ -60,6 +60,8 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
     # A terminal must not obey what a payload says.
     return "".join(char if char.isprintable() else " " for char in text)
 

@@ -13,7 +13,7 @@ import typer
 from onward_cli.errors import CommandError, guarded
 from onward_cli.exits import Exit
 from onward_cli.logs import LogFormat, LogFormatOption
-from onward_cli.options import Insecure, TokenFile, Url, Verbose, settings_of
+from onward_cli.options import CheckpointText, Insecure, TokenFile, Url, Verbose, settings_of
 
 if TYPE_CHECKING:
     from onward.worker import Worker
@@ -42,6 +42,7 @@ def run(
     park_ttl: Annotated[
         str, typer.Option("--park-ttl", envvar="ONWARD_PARK_TTL", help="How long a waiting run stays in memory.")
     ] = "10m",
+    checkpoint: CheckpointText = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", envvar="ONWARD_LABEL", help="name=value, shown with the worker.")
     ] = None,
@@ -66,6 +67,7 @@ def run(
         concurrency=concurrency,
         drain_timeout=drain_timeout,
         park_ttl=park_ttl,
+        checkpoint=checkpoint,
         labels=_labels(label or []),
         insecure=insecure,
     )

@@ -31,11 +31,13 @@ from .model import Run, Status
 from .problem import Problem
 from .rules.events import BadEvent, json_problem
 from .settings import Settings
-from .store.port import Accepted, RunFilter, Store
+from .store.port import STEPS_PAGE, Accepted, RunFilter, Store
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 LIST_MAX = 200
+_CURSOR_MAX = 1 << 62
+_LINE_BYTES = 100  # of a line of a history, beside what a step returned
 
 B = TypeVar("B")
 
@@ -166,12 +168,13 @@ class Api:
         return await self._viewed(len(run.output), lambda: views.payload_view(run.output, self._bounds.view_bytes_max))
 
     async def _steps(self, request: Request) -> Response:
-        run = await self._found(request)
-        steps = await self._store.steps(run.id)
-        size = sum(len(step.output or b"") for step in steps)
-        return await self._viewed(
-            size, lambda: {"steps": [views.step_view(step, self._bounds.view_bytes_max) for step in steps]}
-        )
+        after = _number(request, "cursor", 0, _CURSOR_MAX)
+        limit = max(1, _number(request, "limit", STEPS_PAGE, STEPS_PAGE))
+        page = await self._store.steps(request.path_params["id"], after, limit)
+        if not page.steps:
+            await self._found(request)
+        size = sum(len(step.output or b"") + _LINE_BYTES for step in page.steps)
+        return await self._viewed(size, lambda: views.steps_view(page, self._bounds.view_bytes_max))
 
     async def _functions(self, _: Request) -> Response:
         return _json({"functions": [line for app in self._catalogue.apps for line in views.app_view(app)]})
@@ -276,7 +279,7 @@ def _filter_of(request: Request) -> RunFilter:
     except ValueError:
         known = ", ".join(status.value for status in Status)
         raise Problem(400, "bad_request", f"There is no status {query['status']!r}; there are {known}.") from None
-    before = _number(request, "cursor", 0, 1 << 62) or None
+    before = _number(request, "cursor", 0, _CURSOR_MAX) or None
     limit = max(1, _number(request, "limit", 50, LIST_MAX))
     return RunFilter(function=query.get("function", ""), status=status, limit=limit, before=before)
 

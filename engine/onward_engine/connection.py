@@ -15,16 +15,17 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from onward_protocol.errors import CloseCode, ProtocolError
-from onward_protocol.messages import Ack, Arrived, Assign, Beat, Cancel, Fence, GoAway, Hello, Returned, Wake
+from onward_protocol.messages import Ack, Arrived, Assign, Beat, Cancel, Fence, GoAway, Hello, Journal, Returned, Wake
 from onward_protocol.session import EngineSession, FromWorker
 from onward_protocol.states import Phase
 
 from .clock import Clock
+from .packing import find_zstd
 from .settings import Settings
 
 _FRAME_BYTES = 64  # a small frame and what it costs to keep
 
-FrameToWorker = Assign | Ack | Wake | Cancel | Fence | GoAway
+FrameToWorker = Assign | Journal | Ack | Wake | Cancel | Fence | GoAway
 
 
 class Receiver(Protocol):
@@ -99,7 +100,7 @@ class Connection:
         ended: Callable[[Connection], None],
     ) -> None:
         self.session: EngineSession = EngineSession(
-            now_ms=clock.monotonic_ms(), times=settings.times, limits=settings.limits
+            now_ms=clock.monotonic_ms(), times=settings.times, limits=settings.limits, packing=find_zstd()
         )
         self.transport = transport
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -115,6 +116,7 @@ class Connection:
         self.uncommitted_bytes = 0  # of this worker's frames in the commit queue
         self.ready: OrderedDict[str, int] = OrderedDict()  # runs parked here that want a slot: run -> epoch
         self.unflushed: dict[Connection, None] = {}  # where `send` notes that there is something to flush
+        self.on_progress: Callable[[], None] | None = None  # called when something was written, and at the end
         self._use = use
         self._ended = ended
         self._clock = clock
@@ -125,6 +127,7 @@ class Connection:
         self._taken_bytes = 0
         self._progress_at_ms = clock.monotonic_ms()
         self._readable_at_ms = clock.monotonic_ms() - settings.times.dead_ms
+        self._watch_at_ms = clock.monotonic_ms()
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
@@ -175,10 +178,12 @@ class Connection:
         """Write what is queued, as far as the peer reads; a session that is over then closes the transport."""
         session, transport = self.session, self.transport
         while transport.is_writable and session.wants_write:
-            for message in session.messages_to_send():
+            for message in session.messages_to_send(self._clock.monotonic_ms()):
                 transport.write(message)
                 self._written_bytes += len(message)
-        if not session.wants_write:
+        if self.on_progress is not None:
+            self.on_progress()
+        if session.is_drained:
             self._outbound_bytes = 0
             if session.close_code is not None:
                 transport.close(session.close_code, self.fault)
@@ -186,8 +191,7 @@ class Connection:
     def end(self, code: CloseCode) -> None:
         """Close it once everything that is queued is written; nothing more is sent or accepted. May be repeated."""
         self.is_newest = False
-        if self.session.close_code is None:
-            self.session.close_code = code
+        self.session.end(code)
         self.flush()
 
     def pause(self) -> None:
@@ -248,27 +252,43 @@ class Connection:
         if not self.over.done():
             self.over.set_result(None)
             self._ended(self)
+        if self.on_progress is not None:
+            self.on_progress()
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _count(self, frame: FrameToWorker) -> None:
         """Give up a worker that does not read. What it asked for with its credit may be large, and does not count."""
-        if isinstance(frame, Assign):
+        if isinstance(frame, Assign | Journal):
             return
         self._outbound_bytes += _FRAME_BYTES + (_payload_bytes(frame) if isinstance(frame, Wake) else 0)
-        if self._outbound_bytes > self._outbound_bytes_max and not self.transport.is_writable:
+        if self._outbound_bytes > self._outbound_bytes_max and not self._is_read:
             self.fault = f"blocked: {self._outbound_bytes} bytes wait for it"
             self.transport.abort()
 
+    @property
+    def _is_read(self) -> bool:
+        """Whether the peer reads what it is sent: it answers, however slowly, and the transport takes more."""
+        waits_ms = self.session.waits_ms(self._clock.monotonic_ms())
+        return self.transport.is_writable and waits_ms <= self._times.beat_ms
+
     def _watch(self) -> None:
         now_ms = self._clock.monotonic_ms()
+        if now_ms - self._watch_at_ms > self._times.dead_ms // 4:
+            self._forgive(now_ms)
         self.fault = self.fault or self._silence(now_ms) or self._blockage(now_ms)
         if self.fault:
             self.transport.abort()
             return
         deadline_ms = self.session.deadline_ms or now_ms + self._times.dead_ms
         delay_ms = max(1, min(deadline_ms - now_ms, self._times.blocked_ms // 4))
+        self._watch_at_ms = now_ms + delay_ms
         self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._watch)
+
+    def _forgive(self, now_ms: int) -> None:
+        """This process was stopped for a while: what the worker sent meanwhile is in the socket and not read yet."""
+        self._readable_at_ms = now_ms
+        self._progress_at_ms = now_ms
 
     def _silence(self, now_ms: int) -> str:
         if self.is_paused or now_ms - self._readable_at_ms < self._times.dead_ms:

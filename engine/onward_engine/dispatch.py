@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from functools import partial
 
 import structlog
-from onward_protocol.codec import decode_engine_entries
-from onward_protocol.messages import Assign, EngineEntry, Segment, Wake
+from onward_protocol.messages import EngineEntry, Wake
 
+from .assignments import Assignments
 from .clock import Clock, Ids
 from .commit import Committer, ignore
 from .connection import Connection
@@ -33,13 +33,21 @@ class Dispatch:
     """Who gets what, decided in the loop's thread; made durable by claims; spoken only after their commit."""
 
     def __init__(
-        self, committer: Committer, connections: Connections, clock: Clock, ids: Ids, settings: Settings
+        self,
+        committer: Committer,
+        connections: Connections,
+        assignments: Assignments,
+        clock: Clock,
+        ids: Ids,
+        settings: Settings,
     ) -> None:
         self._committer = committer
         self._connections = connections
         self._clock = clock
         self._ids = ids
+        self._assignments = assignments
         self._claim_max = settings.bounds.claim_max
+        self._journal_bytes_max = settings.bounds.claim_journal_bytes_max
         self._waiting: set[str] = set()  # functions that may have a run that can be claimed
         self._claim_size = CLAIM_FIRST
         self._is_scheduled = False
@@ -82,6 +90,7 @@ class Dispatch:
             generation=connection.generation,
             functions=tuple(sorted(functions)),
             limit=limit,
+            journal_bytes_max=self._journal_bytes_max,
         )
         self._committer.submit(op, partial(self._claimed, connection, functions, limit))
 
@@ -109,10 +118,8 @@ class Dispatch:
             self.look()
 
     def _assign(self, connection: Connection, assignment: Assignment) -> None:
-        if connection.is_assignable:
-            connection.send(_assign_frame(assignment))
-            return
-        self._give_back(assignment.run.id, assignment.run.epoch)
+        if not self._assignments.send(connection, assignment):
+            self._give_back(assignment.run.id, assignment.run.epoch)
 
     def _give_back(self, run: str, epoch: int) -> None:
         """Queue again what was never sent: nobody can have begun it, so it is no loss and needs no grace."""
@@ -171,20 +178,3 @@ class Dispatch:
         connection = self._connections.of(fenced.holder, fenced.generation)
         if connection is not None:
             connection.fence(fenced.run, fenced.epoch, fenced.reason)
-
-
-def _assign_frame(assignment: Assignment) -> Assign:
-    run = assignment.run
-    return Assign(
-        run=run.id,
-        epoch=run.epoch,
-        function=run.function,
-        attempt=run.attempt,
-        ord=run.ord,
-        events=assignment.events,
-        input=run.input,
-        segments=tuple(Segment(epoch, seq, entries) for epoch, seq, entries in assignment.segments),
-        entries=tuple(entry for data in assignment.entries for entry in decode_engine_entries(data)),
-        cause=run.cause,
-        started_at_ms=run.started_at_ms,
-    )

@@ -22,6 +22,7 @@ from typing import Self, cast
 import structlog
 
 from .api import Api
+from .assignments import Assignments
 from .auth import Access, is_loopback, read_or_make_token
 from .catalogue import Catalogue
 from .clock import Clock, Ids, RandomBytes, SystemClock
@@ -71,7 +72,10 @@ class Engine:
         self.committer = Committer(self.store, self.settings)
         self.connections = Connections()
         self.catalogue = Catalogue(self.store)
-        self.dispatch = Dispatch(self.committer, self.connections, self.clock, self.ids, self.settings)
+        self.assignments = Assignments(self.store, self.settings.bounds.journal_page_bytes)
+        self.dispatch = Dispatch(
+            self.committer, self.connections, self.assignments, self.clock, self.ids, self.settings
+        )
         self.ingest = Ingest(self.committer, self.dispatch, self.catalogue, self.clock, self.ids, self.settings)
         self.endings = Endings(self.committer, self.store)
         sessions = Sessions(self.ids, self.settings.bounds.sessions_max)
@@ -189,6 +193,7 @@ class Engine:
             raise StoreFull(refused.message) from refused
         await self.catalogue.load()
         await self.alarm.start(group)
+        await self.assignments.start(group)
         self._is_ready = True
         if self._listens:
             await self._listen(group)
@@ -212,6 +217,7 @@ class Engine:
                 await self.committer.drained()
         await self._close()
         await self.alarm.stop()
+        await self.assignments.stop()
         await self.committer.stop()
 
     async def _close(self) -> None:

@@ -67,12 +67,13 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 class Assignment(Struct, frozen=True):
-    """A claimed run with everything that its worker needs."""
+    """A claimed run with everything that its worker needs, except its journal if `is_whole` is False."""
 
     run: Run
     events: tuple[Event, ...]
     segments: tuple[tuple[int, int, bytes], ...]  # (epoch, seq, entries)
     entries: tuple[bytes, ...]  # encoded engine entries by pos
+    is_whole: bool = True
 
 
 class StepView(Struct, frozen=True):

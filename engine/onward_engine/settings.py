@@ -34,6 +34,14 @@ class Bounds:
     claim_max: int = 100
     """Runs taken by one claim: as many as a worker has slots by default."""
 
+    claim_journal_bytes_max: int = 16 * KIB
+    """Journal that a claim reads along with its run, in the transaction: some hundred small steps. Everybody waits
+    behind a longer one, so it is read apart and sent as the worker takes it."""
+
+    journal_page_bytes: int = 128 * KIB
+    """Of a longer journal, read at once and sent in one frame: a millisecond of reading, and half a message on the best
+    line. The engine keeps two for each connection."""
+
     timers_max: int = 1_000
     """Timers fired in one transaction, so that a backlog of them does not hold up everybody else."""
 

@@ -15,6 +15,7 @@ import msgspec
 from onward_protocol.messages import AppManifest, Failure
 
 from .model import Run, StepView
+from .store.port import StepPage
 
 # The largest integer that every JSON reader keeps exact.
 _INTEGER_MAX = 2**53
@@ -49,6 +50,12 @@ def run_line(run: Run) -> Json:
         "started_at_ms": run.started_at_ms or None,
         "ended_at_ms": run.ended_at_ms or None,
     }
+
+
+def steps_view(page: StepPage, bytes_max: int) -> Json:
+    """Return a part of a run's history."""
+    cursor = None if page.next is None else str(page.next)
+    return {"steps": [step_view(step, bytes_max) for step in page.steps], "cursor": cursor}
 
 
 def step_view(step: StepView, bytes_max: int) -> Json:

@@ -20,7 +20,9 @@ from onward_protocol.messages import (
     Fence,
     GoAway,
     Hello,
+    Journal,
     Log,
+    Packed,
     Part,
     Refuse,
     Return,
@@ -31,7 +33,8 @@ from onward_protocol.messages import (
     WorkerFrame,
 )
 from onward_protocol.mirror import Mirror
-from onward_protocol.outbox import BARRIER, EXPRESS
+from onward_protocol.outbox import BARRIER, EXPRESS, Outgoing
+from onward_protocol.packing import Packing
 from onward_protocol.states import Phase
 from onward_protocol.versions import common_version, version_advice
 
@@ -52,8 +55,9 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         times: Times | None = None,
         limits: Limits | None = None,
         versions: tuple[int, int] = VERSIONS,
+        packing: Packing | None = None,
     ) -> None:
-        super().__init__(times=times or Times(), limits=limits or Limits(), now_ms=now_ms)
+        super().__init__(times=times or Times(), limits=limits or Limits(), packing=packing, now_ms=now_ms)
         self.hello: Hello | None = None
         self.version: int = 0
         self.session_id: str = ""
@@ -62,7 +66,6 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         self.spent: int = 0
         self.mirror: Mirror = Mirror()
         self._versions = versions
-        self._created_at_ms = now_ms
         self._messages_sent = 0
         self._beat_n = 0
         self._is_list_asked = False
@@ -76,7 +79,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         self._last_received_ms = now_ms
         frames: list[FromWorker] = []
         for frame in self._read(message, decode_worker_message, decode_worker_frame):
-            assert not isinstance(frame, Part), "parts were put together"
+            assert not isinstance(frame, Part | Packed), "the base puts them together"
             self._use(frame, frames)
         return frames
 
@@ -96,32 +99,23 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             limits=limits,
             engine=engine,
             time_ms=time_ms,
+            unpacks=(self._packing.name,) if self._packing else (),
         )
         self._queue(frame, BARRIER)
+        self._agree_on_packing(self.hello.unpacks if self.hello else ())
+        self._outbox.flow.begin(self._last_received_ms)
 
     def refuse(self, code: str, message: str, retry_after_ms: int | None = None) -> None:
         """Answer the Hello with a reason that a person can act on. The connection is over when it is written."""
         self._queue(Refuse(code, message, retry_after_ms), BARRIER)
-        self._end(CloseCode.REFUSED)
+        self.end(CloseCode.REFUSED)
 
-    def send(self, frame: Assign | Ack | Wake | Cancel | Fence | GoAway) -> None:
+    def send(self, frame: Assign | Journal | Ack | Wake | Cancel | Fence | GoAway) -> None:
         """Queue a frame. Raises `LocalMisuse` in a phase in which it must not be sent; see `may_assign`."""
         self._queue(frame, BARRIER if isinstance(frame, GoAway) else frame.run)
         self.mirror.promise(frame)
         if isinstance(frame, Assign) or (isinstance(frame, Wake) and frame.slot):
             self.spent += 1
-
-    def messages_to_send(self) -> list[bytes]:
-        """Return the messages to write now, oldest first.
-
-        While `wants_write` is true there is more: call it again when the socket has taken these.
-        """
-        messages = self._outbox.take()
-        for message in messages:
-            self._messages_sent += 1
-            for frame in message.frames:
-                self.mirror.sent(self._messages_sent, frame)
-        return [message.data for message in messages]
 
     @property
     def deadline_ms(self) -> int | None:
@@ -149,8 +143,17 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
 
     def _dead_at_ms(self) -> int | None:
         if self.phase is Phase.NEW:
-            return self._created_at_ms + self.times.hello_ms
+            return self._last_received_ms + self.times.hello_ms  # a long one comes in parts
         return self._last_received_ms + self.times.dead_ms if self._is_live else None
+
+    def _mark(self, now_ms: int) -> tuple[int, BeatAck]:
+        del now_ms
+        return self._messages_sent + 1, BeatAck(self._beat_n, want_beat=True)
+
+    def _sent(self, message: Outgoing[EngineFrame]) -> None:
+        self._messages_sent += 1
+        for frame in message.frames:
+            self.mirror.sent(self._messages_sent, frame)
 
     def _use(self, frame: FromWorker, frames: list[FromWorker]) -> None:
         match frame:
@@ -162,7 +165,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             case Return():
                 self.mirror.returned(frame)
             case Bye():
-                self._end(CloseCode.NORMAL)
+                self.end(CloseCode.NORMAL)
             case _:
                 pass
         frames.append(frame)
@@ -189,6 +192,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             raise ProtocolError("out_of_turn", f"message {beat.seen} was seen, {self._messages_sent} were sent")
         if beat.n > self._beat_n:
             self._beat_n, self.granted = beat.n, beat.granted
+        self._outbox.flow.answered(beat.seen, self._last_received_ms, self.times.beat_ms)
         found = self._compare(beat)
         self._queue(BeatAck(beat.n, want_held=found is None), EXPRESS)
         return [found] if found else []
@@ -203,9 +207,9 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         self.mirror.seen(beat.seen)
         if beat.held is not None:
             self._is_list_asked = False
-            return self.mirror.adopt(beat.held)
-        ours = self.mirror.holdings
-        if self._is_list_asked or (beat.count, beat.digest) == (len(ours), ours.digest()):
+            return self.mirror.adopt(beat.held, apart=frozenset(beat.apart))
+        ours = self.mirror.holdings.without(frozenset(beat.apart))
+        if self._is_list_asked or (beat.count, beat.digest) == ours:
             return Difference()
         self._is_list_asked = True
         return None

@@ -1,7 +1,7 @@
 """What a worker holds, as both ends see it, and the digest that compares the two pictures in a few bytes.
 
 The digest of one run is BLAKE2b with a digest of 8 bytes, read big-endian, over the MessagePack array
-`[run, epoch, last_seq, known, state]`; the digest of many is the exclusive or of theirs, so that their order does not
+`[run, epoch, last_seq, known, state]`, with 0 for `known` if the run has ended; the digest of many is the exclusive or of theirs, so that their order does not
 matter and a change costs two hashes however many runs are held.
 """
 
@@ -23,7 +23,7 @@ def hash_of(held: Held) -> int:
 
     `acked_seq` plays no part: while an Ack is under way the two ends do not agree on it.
     """
-    array = (held.run, held.epoch, held.last_seq, held.known, held.state)
+    array = (held.run, held.epoch, held.last_seq, _known(held), held.state)
     return int.from_bytes(blake2b(_encoder.encode(array), digest_size=8).digest(), "big")
 
 
@@ -61,6 +61,14 @@ class Holdings:
             self._rehash(run)
         self._changed.clear()
         return self._digest
+
+    def without(self, runs: Iterable[str]) -> tuple[int, int]:
+        """Return count and digest of all runs but these; they need not be held, and none may be named twice."""
+        count, digest = len(self._held), self.digest()
+        for run in runs:
+            if run in self._hashes:
+                count, digest = count - 1, digest ^ self._hashes[run]
+        return count, digest
 
     def __len__(self) -> int:
         """Return how many runs are held."""
@@ -109,4 +117,9 @@ def compare(expected: Iterable[Held], held: Iterable[Held]) -> Difference:
 
 
 def _differ(one: Held, other: Held) -> bool:
-    return (one.last_seq, one.known, one.state) != (other.last_seq, other.known, other.state)
+    return (one.last_seq, _known(one), one.state) != (other.last_seq, _known(other), other.state)
+
+
+def _known(held: Held) -> int:
+    """Nobody can tell whether what was sent to a run that has ended came before or behind its end."""
+    return 0 if held.state == "ended" else held.known

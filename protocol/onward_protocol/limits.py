@@ -28,13 +28,25 @@ class Limits:
     """Largest message that is written: half of what is read, so that a release can lower what is read."""
 
     part_threshold_bytes: int = 256 * KIB
-    """A larger frame travels in parts. Below this, splitting costs more than the wait of the frames behind it."""
+    """A larger frame travels in parts in any case. Below this, splitting costs more on a good line than the wait of the
+    frames behind it; on a poor line `flow_bytes` decides."""
 
     part_bytes: int = 64 * KIB
-    """Data in one part: half a second at 1 Mbit/s, so that a beat behind it is not late on a poor line."""
+    """Data in one part at most, so that large frames of several runs take turns."""
 
-    flush_parts_bytes: int = MIB
-    """Parts written at once. What has not gone to the socket stays here, where newer beats and acks overtake it."""
+    flow_bytes_min: int = 16 * KIB
+    """Bytes that may be under way unanswered at first, and on the poorest line: at 2 kB/s a beat then takes 8 s, and
+    the lease lasts."""
+
+    flow_bytes_max: int = MIB
+    """On the best line: 10 MB/s over 100 ms. It is also what the kernel may have to keep for one connection."""
+
+    packed_bytes_min: int = 4 * KIB
+    """A smaller frame is not compressed: a packet or two on the line, and 0.1 ms of work at both ends."""
+
+    packed_ratio_max: int = 256
+    """How many times larger a frame may become when it is unpacked, beyond `part_threshold_bytes`: real data shrinks to
+    a tenth at most, and a flood of small frames must not keep the other end busier than one of large ones."""
 
     streams_max: int = 8
     """Frames that are under way in parts at the same time; more only make each of them slower."""

@@ -404,6 +404,7 @@ class Hello(Wire, frozen=True, tag=1):
     labels: dict[str, str] = {}
     apps: tuple[AppManifest, ...] = ()
     held: tuple[Held, ...] = ()
+    unpacks: tuple[str, ...] = ()
 
 
 class Checkpoint(Wire, frozen=True, tag=2):
@@ -424,7 +425,8 @@ class Beat(Wire, frozen=True, tag=3):
 
     `seen` is the number of the newest engine message that was processed; `granted` = runs accepted on this connection +
     free slots; `count` and `digest` describe the runs held; a beat without a digest is not compared. `held` is the full
-    list, sent only when the engine asked for it.
+    list, sent only when the engine asked for it. Neither says anything about the runs in `apart`, of which frames are
+    still on their way.
     """
 
     n: Natural
@@ -436,6 +438,7 @@ class Beat(Wire, frozen=True, tag=3):
     memory_bytes: Natural = 0
     counters: dict[str, Natural] = {}
     held: tuple[Held, ...] | None = None
+    apart: tuple[str, ...] = ()
 
 
 class Return(Wire, frozen=True, tag=4):
@@ -490,6 +493,7 @@ class Welcome(Wire, frozen=True, tag=32):
     limits: WireLimits
     engine: str = ""
     time_ms: Natural = 0
+    unpacks: tuple[str, ...] = ()
 
 
 class Refuse(Wire, frozen=True, tag=33):
@@ -503,7 +507,8 @@ class Assign(Wire, frozen=True, tag=34):
 
     `segments` are the stored frames in order of (epoch, seq); `entries` all engine entries by pos. A run that was
     started without an event has its `input` as MessagePack. `ord` is the run's own place in the order of acceptance.
-    `cause` is set for a failure handler.
+    `cause` is set for a failure handler. With `journal_follows` segments and entries come behind it in Journal frames,
+    and the run starts with the last of these.
     """
 
     run: str
@@ -517,6 +522,7 @@ class Assign(Wire, frozen=True, tag=34):
     entries: tuple[EngineEntry, ...] = ()
     cause: Failure | None = None
     started_at_ms: Natural = 0
+    journal_follows: bool = False
 
 
 class Ack(Wire, frozen=True, tag=35):
@@ -529,8 +535,11 @@ class Ack(Wire, frozen=True, tag=35):
 
 
 class BeatAck(Wire, frozen=True, tag=36):
+    """Renews the lease. With `want_beat` it may come unasked, with the number of the newest beat that was answered."""
+
     n: Natural
     want_held: bool = False
+    want_beat: bool = False
 
 
 class Wake(Wire, frozen=True, tag=37):
@@ -562,6 +571,16 @@ class GoAway(Wire, frozen=True, tag=40):
     reconnect_after_ms: Natural
 
 
+class Journal(Wire, frozen=True, tag=41):
+    """The next piece of the journal of a run that was assigned with `journal_follows`."""
+
+    run: str
+    epoch: Natural
+    segments: tuple[Segment, ...] = ()
+    entries: tuple[EngineEntry, ...] = ()
+    last: bool = False
+
+
 # -- both ways ---------------------------------------------------------------------------------------------------------
 
 
@@ -574,5 +593,11 @@ class Part(Wire, frozen=True, tag=63):
     data: bytes
 
 
-WorkerFrame = Hello | Checkpoint | Beat | Return | Stream | Log | Drain | Bye | Part
-EngineFrame = Welcome | Refuse | Assign | Ack | BeatAck | Wake | Cancel | Fence | GoAway | Part
+class Packed(Wire, frozen=True, tag=62):
+    """One encoded frame, compressed in a way that the reader named in `unpacks`. It may be cut into parts then."""
+
+    data: bytes
+
+
+WorkerFrame = Hello | Checkpoint | Beat | Return | Stream | Log | Drain | Bye | Packed | Part
+EngineFrame = Welcome | Refuse | Assign | Ack | BeatAck | Wake | Cancel | Fence | GoAway | Journal | Packed | Part

@@ -23,14 +23,15 @@ from onward_protocol.messages import (
     EngineFrame,
     Fence,
     Held,
+    Journal,
     Outcome,
     Parked,
     Return,
     Wake,
 )
 
-Change = Assign | Wake | Cancel | Fence | Ack
-"""Engine frames that change what the worker holds."""
+Change = Held | Wake | Cancel | Fence | Ack
+"""What changes what the worker holds: engine frames, and of an assignment what is held when it is whole."""
 
 
 class Mirror:
@@ -40,6 +41,7 @@ class Mirror:
         self.holdings: Holdings = Holdings(held)
         self._promised: dict[str, int] = {item.run: item.epoch for item in self.holdings}
         self._pending: deque[tuple[int, Change]] = deque()
+        self._incomplete: dict[str, Held] = {}  # assigned, and the journal is not all written
 
     def knows(self, run: str, epoch: int) -> bool:
         """Tell whether the worker holds the run at this epoch, or will when it has read everything."""
@@ -54,8 +56,22 @@ class Mirror:
 
     def sent(self, number: int, frame: EngineFrame) -> None:
         """Note that a frame was written, the end of it in the message with this number."""
-        if isinstance(frame, Assign | Wake | Cancel | Fence) or (isinstance(frame, Ack) and self._ends(frame)):
-            self._pending.append((number, frame))
+        match frame:
+            case Assign():
+                self._assigned(number, frame)
+            case Journal():
+                self._told(number, frame, _highest(frame.entries), is_last=frame.last)
+            case Wake() | Cancel():
+                if not self._told(number, frame, frame.pos if isinstance(frame, Cancel) else _highest(frame.entries)):
+                    self._pending.append((number, frame))
+            case Fence():
+                if (held := self._incomplete.get(frame.run)) is not None and held.epoch <= frame.epoch:
+                    del self._incomplete[frame.run]
+                self._pending.append((number, frame))
+            case Ack() if self._ends(frame):
+                self._pending.append((number, frame))
+            case _:
+                pass
 
     def seen(self, number: int) -> None:
         """Note that the worker has used all messages up to this one."""
@@ -68,7 +84,7 @@ class Mirror:
         if held is not None and held.epoch == frame.epoch and frame.seq <= held.last_seq:
             return
         if held is None or held.epoch != frame.epoch:
-            self._prove(Assign, frame.run, frame.epoch)
+            self._prove(Held, frame.run, frame.epoch)
         elif held.state == "parked":
             self._prove(Wake, frame.run, frame.epoch)
         held = self.holdings.get(frame.run)
@@ -79,25 +95,44 @@ class Mirror:
         """Note a Return that arrived: the worker does not hold this run any more."""
         held = self.holdings.get(frame.run)
         if held is None or held.epoch != frame.epoch:
-            self._prove(Assign, frame.run, frame.epoch)
+            self._prove(Held, frame.run, frame.epoch)
             held = self.holdings.get(frame.run)
         if held is not None and held.epoch == frame.epoch:
             self.holdings.drop(frame.run)
         if self._promised.get(frame.run) == frame.epoch:
             del self._promised[frame.run]
 
-    def adopt(self, held: Iterable[Held]) -> Difference:
-        """Take the worker's own list for true and return how it differs from the picture."""
-        listed = tuple(held)
-        difference = compare(self.holdings, listed)
+    def adopt(self, held: Iterable[Held], apart: frozenset[str] = frozenset()) -> Difference:
+        """Take the worker's own list, which leaves out `apart`, for true and return how it differs from the picture."""
+        kept = tuple(item for item in self.holdings if item.run in apart)
+        listed = tuple(item for item in held if item.run not in apart)
+        difference = compare((item for item in self.holdings if item.run not in apart), listed)
         for item in difference.lost:
             self._forget(item.run, item.epoch)
         for item in difference.strange:
             self._promised.setdefault(item.run, item.epoch)
-        self.holdings = Holdings(listed)
+        self.holdings = Holdings((*kept, *listed))
         return difference
 
-    def _prove(self, kind: type[Assign | Wake], run: str, epoch: int) -> None:
+    def _assigned(self, number: int, assign: Assign) -> None:
+        held = Held(assign.run, assign.epoch, 0, 0, _highest(assign.entries), "running")
+        self._incomplete.pop(assign.run, None)
+        if assign.journal_follows:
+            self._incomplete[assign.run] = held
+        else:
+            self._pending.append((number, held))
+
+    def _told(self, number: int, frame: Journal | Wake | Cancel, pos: int, *, is_last: bool = False) -> bool:
+        """Note what a worker learns about a run that it does not hold yet; return whether the run is such a one."""
+        held = self._incomplete.get(frame.run)
+        if held is None or held.epoch != frame.epoch:
+            return False
+        held = self._incomplete[frame.run] = replace(held, known=max(held.known, pos))
+        if is_last:
+            self._pending.append((number, self._incomplete.pop(frame.run)))
+        return True
+
+    def _prove(self, kind: type[Held | Wake], run: str, epoch: int) -> None:
         """Apply what the worker must have used before it could send this: the run's grant, and all before it."""
         grants = (
             place
@@ -109,9 +144,8 @@ class Mirror:
 
     def _apply(self, change: Change) -> None:
         match change:
-            case Assign():
-                held = Held(change.run, change.epoch, 0, 0, _highest(change.entries), "running")
-                self.holdings.put(held)
+            case Held():
+                self.holdings.put(change)
             case Wake():
                 self._raise_known(change, _highest(change.entries), is_started=change.slot)
             case Cancel():
@@ -143,7 +177,7 @@ class Mirror:
 
 
 def _is_grant(change: Change) -> bool:
-    return isinstance(change, Assign) or (isinstance(change, Wake) and change.slot)
+    return isinstance(change, Held) or (isinstance(change, Wake) and change.slot)
 
 
 def _state_after(outcome: Outcome | None) -> str:

@@ -15,26 +15,25 @@ from onward_protocol.messages import Part
 class Cutter:
     """One encoded frame on its way in parts."""
 
-    __slots__ = ("_data", "_index", "_part_bytes", "stream")
+    __slots__ = ("_data", "_index", "_start", "stream")
 
-    def __init__(self, stream: int, data: bytes, part_bytes: int) -> None:
+    def __init__(self, stream: int, data: bytes) -> None:
         self.stream = stream
         self._data = memoryview(data)
-        self._part_bytes = part_bytes
         self._index = 0
+        self._start = 0
 
     @property
     def is_done(self) -> bool:
         """Tell whether the last part was taken."""
-        return self._index * self._part_bytes >= len(self._data)
+        return self._start >= len(self._data)
 
-    def next(self) -> bytes:
-        """Return the next part, encoded."""
-        start = self._index * self._part_bytes
-        data = bytes(self._data[start : start + self._part_bytes])
-        last = start + self._part_bytes >= len(self._data)
-        part = Part(self.stream, self._index, last, data)
+    def next(self, part_bytes: int) -> bytes:
+        """Return the next part, encoded, with at most so much of the data."""
+        end = self._start + part_bytes
+        part = Part(self.stream, self._index, end >= len(self._data), bytes(self._data[self._start : end]))
         self._index += 1
+        self._start = end
         return encode(part)
 
 

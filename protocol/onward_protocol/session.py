@@ -6,7 +6,7 @@ when `deadline_ms` is reached, and writes what `messages_to_send` returns, each 
     for frame in session.receive(message, now_ms):
         use(frame)                                  # all of them, before the next call of the session
     session.tick(now_ms)                            # also whenever `deadline_ms` is reached; too early does no harm
-    for message in session.messages_to_send():
+    for message in session.messages_to_send(now_ms):
         await socket.send(message)
 
 A `ProtocolError` from `receive` or `tick` ends the connection with the error's `close_code`; a `close_code` of the

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from onward_protocol.codec import Buffer, decode_engine_frame, decode_engine_message
 from onward_protocol.connection import Connection
 from onward_protocol.errors import CloseCode, LocalMisuse, ProtocolError
 from onward_protocol.holdings import Holdings
+from onward_protocol.journals import Journals
 from onward_protocol.lease import Lease
 from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import (
@@ -25,6 +28,7 @@ from onward_protocol.messages import (
     GoAway,
     Hello,
     Log,
+    Packed,
     Part,
     Refuse,
     Return,
@@ -34,14 +38,12 @@ from onward_protocol.messages import (
     WireLimits,
     WorkerFrame,
 )
-from onward_protocol.outbox import BARRIER, EXPRESS
+from onward_protocol.outbox import BARRIER, EXPRESS, IN_ORDER
+from onward_protocol.packing import Packing
 from onward_protocol.states import Phase
 
 FromEngine = Welcome | Refuse | Assign | Ack | Wake | Cancel | Fence | GoAway
 """What `WorkerSession.receive` hands to its owner."""
-
-_DIGEST_BEATS_MAX = 3
-"""Beats without a digest, while large frames are under way, before one is put into the queue behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
 
     `holdings` is the worker's own list of runs and `vitals` its state: both are read when a beat is made, so `holdings`
     has to show what the worker has really done with every frame that `receive` returned, and with every frame that it
-    sent. `lease` outlives the session; all sessions of a worker share it.
+    sent. `lease` outlives the session; all sessions of a worker share it. `packing` is used if Hello and Welcome name
+    it.
     """
 
     def __init__(
@@ -72,8 +75,9 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         now_ms: int,
         times: Times | None = None,
         limits: Limits | None = None,
+        packing: Packing | None = None,
     ) -> None:
-        super().__init__(times=times or Times(), limits=limits or Limits(), now_ms=now_ms)
+        super().__init__(times=times or Times(), limits=limits or Limits(), packing=packing, now_ms=now_ms)
         self.session_id: str = ""
         self.generation: int = -1
         self.accepted: int = 0
@@ -83,11 +87,12 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         self._vitals = vitals
         self._lease = lease
         self._hello_at_ms = now_ms
+        self._journals = Journals(self._limits)
         self._beats: dict[int, int] = {}
         self._beat_n = 0
         self._beat_at_ms = now_ms
-        self._digest_at_ms: int | None = None
         self._is_list_wanted = False
+        self._is_beat_wanted = False
         self._is_retired = False
         self._is_guard = hello.role == "guard"
         self._queue(hello, BARRIER)
@@ -108,20 +113,27 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
             raise LocalMisuse(f"{type(frame).__name__} belongs on the newest connection")
         self._queue(frame, _lane_up(frame))
         if isinstance(frame, Bye):
-            self._end(CloseCode.NORMAL)
+            self.end(CloseCode.NORMAL)
 
-    def messages_to_send(self) -> list[bytes]:
-        """Return the messages to write now, oldest first.
+    def messages_to_send(self, now_ms: int) -> list[bytes]:
+        """See `Connection`; with a beat if the engine has asked for one."""
+        if self._is_beat_wanted and self._is_beating:
+            self._queue(self._next_beat(now_ms, is_compared=False), EXPRESS)
+        self._is_beat_wanted = False
+        return super().messages_to_send(now_ms)
 
-        While `wants_write` is true there is more: call it again when the socket has taken these.
-        """
-        return [message.data for message in self._outbox.take()]
+    @property
+    def wants_write(self) -> bool:
+        """Tell whether `messages_to_send` would return anything."""
+        return self._is_beat_wanted or self._outbox.wants_write
 
     @property
     def deadline_ms(self) -> int | None:
         """The moment of the next `tick`; None: nothing to wait for."""
-        moments = (self._dead_at_ms(), self._beat_at_ms if self._is_beating else None)
-        return min((moment for moment in moments if moment is not None), default=None)
+        dead_at_ms = self._dead_at_ms()
+        if dead_at_ms is None or not self._is_beating:
+            return dead_at_ms
+        return min(dead_at_ms, self._beat_at_ms)
 
     def tick(self, now_ms: int) -> None:
         """Beat if it is time to. Raises `ProtocolError` with code `silent` if the engine is gone."""
@@ -140,32 +152,49 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
     def lost(self, now_ms: int) -> None:
         """Note that the socket is gone. May be repeated."""
         self._lease.lost(self.generation, now_ms)
+        self._journals.clear()
         self.phase = Phase.CLOSED
 
     def retire(self) -> None:
-        """Send nothing here any more: the Hello of the next connection is on its way. Reading goes on until the end."""
+        """Send nothing here any more: the Hello of the next connection is on its way. Reading goes on until the end.
+
+        That Hello does not list a run whose journal is not all here, so the engine gives it to somebody anew.
+        """
         self._is_retired = True
+        self._journals.clear()
 
     @property
     def _is_beating(self) -> bool:
         return self._is_live and not self._is_retired
 
     def _dead_at_ms(self) -> int | None:
-        is_waiting = self.phase is Phase.GREETED or self._is_beating
-        return self._last_received_ms + self.times.dead_ms if is_waiting else None
+        if self.phase is Phase.GREETED:
+            return self._last_received_ms + self.times.dead_ms * self._hello_patience
+        return self._last_received_ms + self.times.dead_ms if self._is_beating else None
+
+    @property
+    def _hello_patience(self) -> int:
+        """A long list of runs takes its time on a poor line, and nothing can be heard before it is through."""
+        return 1 + self._outbox.flow.unanswered // self._limits.flow_bytes_min
 
     def _use(self, frame: EngineFrame, frames: list[FromEngine], now_ms: int) -> None:
-        assert not isinstance(frame, Part), "parts were put together"
-        if isinstance(frame, BeatAck):
-            self._renew(frame)
-            return
-        if isinstance(frame, Welcome):
-            self._open(frame, now_ms)
-        elif isinstance(frame, Assign) or (isinstance(frame, Wake) and frame.slot):
-            self.accepted += 1
-        elif isinstance(frame, Refuse):
-            self._end(CloseCode.NORMAL)
-        frames.append(frame)
+        match frame:
+            case Ack() | GoAway():
+                frames.append(frame)
+            case BeatAck():
+                self._renew(frame, now_ms)
+            case Welcome():
+                self._open(frame, now_ms)
+                frames.append(frame)
+            case Refuse():
+                self.end(CloseCode.NORMAL)
+                frames.append(frame)
+            case Part() | Packed():
+                raise AssertionError("the base puts them together")
+            case _:
+                whole = self._journals.take(frame)
+                self.accepted += sum(map(_takes_slot, whole))
+                frames += whole
 
     def _open(self, welcome: Welcome, now_ms: int) -> None:
         oldest, newest = self._hello.versions
@@ -176,56 +205,64 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         self.times: Times = _times_of(welcome, self.times)
         self._outbox.limits = _narrowed(self._limits, welcome.limits)
         self._lease.opened(welcome.generation, self._hello_at_ms, self.times)
+        self._outbox.flow.begin(now_ms)
+        self._agree_on_packing(welcome.unpacks)
         self._beat_at_ms = now_ms
 
-    def _renew(self, ack: BeatAck) -> None:
+    def _renew(self, ack: BeatAck, now_ms: int) -> None:
         if ack.n > self._beat_n:
             raise ProtocolError("out_of_turn", f"beat {ack.n} was answered, {self._beat_n} is the last one sent")
         sent_at_ms = self._beats.pop(ack.n, None)
         if sent_at_ms is not None:
             self._lease.renewed(self.generation, sent_at_ms)
             self._beats = {n: at_ms for n, at_ms in self._beats.items() if n > ack.n}
+            self._outbox.flow.answered(ack.n, now_ms, self.times.beat_ms)
+        self._is_beat_wanted = self._is_beat_wanted or ack.want_beat
         if ack.want_held:
             self._is_list_wanted = True
             self.beat_soon()
 
     def _beat(self, now_ms: int) -> None:
-        """Send a beat with a digest if one is due and can be true, else one that overtakes everything."""
+        """Send a beat with a digest in its turn, and one that overtakes everything if that turn may be late."""
         self._beat_at_ms = now_ms + self.times.beat_ms
-        if self._is_digest_due(now_ms):
-            self._digest_at_ms = now_ms
-            self._queue(self._next_beat(now_ms, is_compared=True), BARRIER)
+        if not self._is_guard:
+            self._queue(self._next_beat(now_ms, is_compared=True), IN_ORDER)
             if not self._outbox.is_delayed:
                 return
         self._queue(self._next_beat(now_ms, is_compared=False), EXPRESS)
 
-    def _is_digest_due(self, now_ms: int) -> bool:
-        """Behind large frames a digest is late, in front of them it is wrong: the next beat may do better."""
-        if self._is_guard:
-            return False
-        if self._is_list_wanted or self._digest_at_ms is None:
-            return True
-        beats = _DIGEST_BEATS_MAX if self._outbox.is_delayed else 1
-        return now_ms - self._digest_at_ms >= beats * self.times.beat_ms
+    def _mark(self, now_ms: int) -> tuple[int, Beat]:
+        beat = self._next_beat(now_ms, is_compared=False)
+        return beat.n, beat
 
     def _next_beat(self, now_ms: int, *, is_compared: bool) -> Beat:
         vitals = self._vitals()
-        free_slots = vitals.free_slots if self.phase is Phase.OPEN else 0
-        held = tuple(self._holdings) if is_compared and self._is_list_wanted else None
-        self._is_list_wanted = self._is_list_wanted and held is None
         self._beat_n += 1
         self._beats[self._beat_n] = now_ms
-        return Beat(
+        free_slots = vitals.free_slots if self.phase is Phase.OPEN else 0
+        beat = Beat(
             n=self._beat_n,
             seen=self.seen,
             granted=self.accepted + max(0, free_slots),
-            count=len(self._holdings) if is_compared else 0,
-            digest=self._holdings.digest() if is_compared else None,
             lag_ms=vitals.lag_ms,
             memory_bytes=vitals.memory_bytes,
             counters=dict(vitals.counters),
-            held=held,
         )
+        return self._compared(beat) if is_compared else beat
+
+    def _compared(self, beat: Beat) -> Beat:
+        """Add what is held, except for runs whose frames are still on their way, in parts or behind them."""
+        apart = self._outbox.late_runs
+        count, digest = self._holdings.without(apart)
+        held = None
+        if self._is_list_wanted:
+            self._is_list_wanted = False
+            held = tuple(item for item in self._holdings if item.run not in apart)
+        return structs.replace(beat, count=count, digest=digest, held=held, apart=apart)
+
+
+def _takes_slot(frame: FromEngine) -> bool:
+    return isinstance(frame, Assign) or (isinstance(frame, Wake) and frame.slot)
 
 
 def _narrowed(ours: Limits, theirs: WireLimits) -> Limits:

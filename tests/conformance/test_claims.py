@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 from onward_engine.model import Run, Status
+from onward_engine.store.port import Claim
 from onward_protocol.messages import ConcurrencyLimit, HandedBack, Parked, RunCompleted, Sleep, StepDone, WaitOpened
 
-from tests.conformance.driver import OTHER, Driver, function, held
+from tests.conformance.driver import OTHER, WORKER, Driver, function, held
 
 ONE = [ConcurrencyLimit(1)]
 PER_CUSTOMER = [ConcurrencyLimit(1, "event.data.customer")]
@@ -219,3 +220,13 @@ async def test_a_limit_that_is_gone_lets_everybody_in(driver: Driver) -> None:
     await driver.register(function("work"))
     await driver.checkpoint(first, 1, outcome=RunCompleted(b""))
     assert len(await driver.claim("work")) == 3
+
+
+async def test_a_long_journal_stays_behind_and_a_short_one_comes_with_its_run(driver: Driver) -> None:
+    runs = [await driver.running() for _ in range(2)]
+    for run, size in zip(runs, (10, 2_000), strict=True):
+        await driver.checkpoint(run, 1, StepDone("a", bytes(size)))
+        await driver.give_back(run)
+    short, long = await driver.one(Claim(driver.now, "claim", WORKER, 1, ("shop/work",), 2, journal_bytes_max=1_000))
+    assert [(one.is_whole, len(one.segments)) for one in (short, long)] == [(True, 1), (False, 0)]
+    assert len((await driver.store.journal(long.run.id)).segments) == 1

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import msgspec
-from onward_engine.model import Run, Status
+from onward_engine.model import Run, Status, StepView
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
     Admit,
@@ -26,6 +26,7 @@ from onward_engine.store.port import (
     Resume,
     RunFilter,
     StartRun,
+    Store,
 )
 from onward_engine.store.sqlite import SqliteStore
 from onward_engine.store.tables import QueueState
@@ -227,7 +228,24 @@ async def check_that_both_hold_the_same(memory: MemoryStore, sqlite: SqliteStore
     assert await sqlite.runs(every) == runs
     for run in runs:
         assert await sqlite.run(run.id) == await memory.run(run.id)
-        assert await sqlite.steps(run.id) == await memory.steps(run.id)
+        assert await history(sqlite, run.id) == await history(memory, run.id)
+        assert await journal(sqlite, run.id) == await journal(memory, run.id)
+
+
+async def history(store: Store, run: str) -> list[tuple[StepView, ...]]:
+    """All pages, small ones."""
+    pages = [await store.steps(run, limit=3)]
+    while (after := pages[-1].next) is not None:
+        pages.append(await store.steps(run, after, limit=3))
+    return [page.steps for page in pages]
+
+
+async def journal(store: Store, run: str) -> list[tuple[object, object]]:
+    """All pages, small ones."""
+    pages = [await store.journal(run, limit_bytes=100)]
+    while (after := pages[-1].next) is not None:
+        pages.append(await store.journal(run, after, limit_bytes=100))
+    return [(page.segments, page.entries) for page in pages]
 
 
 def is_a_bug(outcome: object) -> bool:

@@ -8,6 +8,7 @@ from onward_engine.model import Run, Status
 from onward_engine.store.port import Orphan
 from onward_protocol.messages import (
     EventWait,
+    HandedBack,
     Parked,
     RunCompleted,
     Sleep,
@@ -196,6 +197,17 @@ async def test_what_a_worker_does_not_list_is_free_at_once(driver: Driver) -> No
     await driver.resume()
     assert (await driver.status(running), (await driver.get(waiting)).holder) == (Status.QUEUED, "")
     assert [assignment.run.id for assignment in await driver.claim("work", instance=OTHER)] == [running.id]
+
+
+async def test_a_run_that_was_assigned_anew_while_a_worker_has_only_its_end_before_is_free_at_once(
+    driver: Driver,
+) -> None:
+    """The frame that hands it back and the claim were one transaction; then its answer and the assignment got lost."""
+    before = await driver.running()
+    await driver.checkpoint(before, 1, DONE, outcome=HandedBack())
+    await driver.claim("work")
+    [answer] = await driver.resume(held(before, last_seq=1, state="ended"))
+    assert (answer.owned, await driver.status(before)) == (False, Status.QUEUED)
 
 
 async def test_what_is_still_on_its_way_to_a_worker_is_not_taken_from_it(driver: Driver) -> None:

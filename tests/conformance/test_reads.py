@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onward_engine.model import Status
-from onward_engine.store.port import RunFilter
+from onward_engine.store.port import RunFilter, StepPage
 from onward_protocol.messages import (
     AttemptFailed,
     EventWait,
@@ -28,7 +28,7 @@ from tests.conformance.driver import Driver
 async def test_unknown_things_are_none(driver: Driver) -> None:
     assert await driver.store.run("run_nobody") is None
     assert await driver.store.event("evt_nobody") is None
-    assert await driver.store.steps("run_nobody") == []
+    assert await driver.store.steps("run_nobody") == StepPage()
 
 
 async def test_runs_come_newest_first_in_pages_that_neither_overlap_nor_skip(driver: Driver) -> None:
@@ -86,7 +86,7 @@ async def test_a_history_has_a_line_for_everything_and_what_became_of_it(driver:
     driver.now += 10
     await driver.fire()
     await driver.checkpoint(run, 2, Seen(1))
-    lines = [(line.key, line.kind, line.status) for line in await driver.store.steps(run.id)]
+    lines = [(line.key, line.kind, line.status) for line in (await driver.store.steps(run.id)).steps]
     assert lines == [
         ("flaky", "step", "completed"),
         ("bad", "step", "failed"),
@@ -103,4 +103,33 @@ async def test_a_history_outlives_its_run_and_leaves_out_what_nobody_reads(drive
     run = await driver.running()
     big = StepDone("big", bytes(64 * 1024 + 1))
     await driver.checkpoint(run, 1, StepDone("small", b"\x01"), big, outcome=RunCompleted(b""))
-    assert [line.output for line in await driver.store.steps(run.id)] == [b"\x01", None]
+    assert [line.output for line in (await driver.store.steps(run.id)).steps] == [b"\x01", None]
+
+
+async def test_a_long_history_comes_in_pages_and_a_line_that_goes_on_later_comes_again(driver: Driver) -> None:
+    run = await driver.running()
+    await driver.checkpoint(run, 1, WaitOpened("nap", Sleep(10)), AttemptFailed("flaky", 1, Failure("E", ""), 100))
+    await driver.checkpoint(run, 2, StepDone("a", b"\x01"))
+    driver.now += 10
+    await driver.fire()
+    await driver.checkpoint(run, 3, Seen(1), StepDone("flaky", b"\x01", attempts=2))
+    pages = [await driver.store.steps(run.id, limit=2)]
+    while (after := pages[-1].next) is not None:
+        pages.append(await driver.store.steps(run.id, after, limit=2))
+    assert [[(line.key, line.status) for line in page.steps] for page in pages] == [
+        [("nap", "waiting"), ("flaky", "retrying")],
+        [("a", "completed"), ("nap", "completed")],
+        [("flaky", "completed")],
+    ]
+
+
+async def test_a_page_of_a_history_ends_early_when_its_lines_are_large(driver: Driver) -> None:
+    run = await driver.running()
+    for seq in range(1, 11):
+        await driver.checkpoint(run, seq, StepDone(f"s{seq}", bytes(60_000)))
+    first = await driver.store.steps(run.id)
+    assert len(first.steps) == 5
+    assert first.next is not None
+    assert [line.key for line in (await driver.store.steps(run.id, first.next)).steps] == [
+        f"s{n}" for n in range(6, 11)
+    ]

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from onward_engine.model import Run, Status, StepView
+from onward_engine.model import Run, Status
 from onward_engine.store.memory import MemoryStore
-from onward_engine.store.port import Committed, Op, RunFilter
+from onward_engine.store.port import JOURNAL_PAGE_BYTES, STEPS_PAGE, Committed, JournalPage, Op, RunFilter, StepPage
 from onward_engine.store.sqlite import SqliteStore
 from onward_protocol.messages import (
     AppManifest,
@@ -65,8 +65,11 @@ class Reopened:
     async def runs(self, wanted: RunFilter) -> list[Run]:
         return await self._ask(lambda store: store.runs(wanted))
 
-    async def steps(self, run: str) -> list[StepView]:
-        return await self._ask(lambda store: store.steps(run))
+    async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
+        return await self._ask(lambda store: store.steps(run, after, limit))
+
+    async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
+        return await self._ask(lambda store: store.journal(run, after, limit_bytes))
 
     async def event(self, event: str) -> Event | None:
         return await self._ask(lambda store: store.event(event))

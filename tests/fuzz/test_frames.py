@@ -71,7 +71,7 @@ def test_a_worker_that_sends_garbage_is_accepted_or_refused(start: int) -> None:
     for _ in range(MUTATIONS // 2):
         if survive(lambda data: session.receive(data, 0), mutate(rng, rng.choice(seeds))):  # noqa: B023 - called at once
             accepted += 1
-            session.messages_to_send()
+            session.messages_to_send(0)
         else:
             session = engine_end(rng)
     assert MUTATIONS // 100 < accepted < MUTATIONS // 2
@@ -86,7 +86,7 @@ def test_an_engine_that_sends_garbage_is_accepted_or_refused(start: int) -> None
         if survive(lambda data: session.receive(data, 0), mutate(rng, rng.choice(seeds))):  # noqa: B023 - called at once
             accepted += 1
             session.tick(0)
-            session.messages_to_send()
+            session.messages_to_send(0)
         else:
             session = worker_end(rng)
     assert MUTATIONS // 100 < accepted < MUTATIONS // 2

@@ -177,7 +177,7 @@ class Robot:
         self._told = self._free
         if session.deadline_ms is not None and _now_ms() >= session.deadline_ms:
             session.tick(_now_ms())
-        for message in session.messages_to_send():
+        for message in session.messages_to_send(_now_ms()):
             pipe.to_engine(message)
 
     def _use(self, frame: FromEngine) -> None:

@@ -15,10 +15,10 @@ from tests.support.crashes import play_in_virtual_time, play_many, repeat_comman
 
 
 @pytest.fixture(autouse=True)
-def quiet_logs() -> None:
+def quiet_logs(caplog: pytest.LogCaptureFixture) -> None:
     """Programs that give tasks up make asyncio report errors that nobody looked at; that is their business."""
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    logging.getLogger("onward.run").setLevel(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL, logger="asyncio")
+    caplog.set_level(logging.CRITICAL, logger="onward.run")
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ A seed decides the programs, the conditions, the faults and their moments. Every
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.support.world import Result, live
 
@@ -39,14 +37,7 @@ SITUATIONS = {
 marks_of: dict[int, Counter[str]] = {}
 
 
-@pytest.fixture(autouse=True)
-def quiet_logs(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Only `pytest -s` shows what engines and workers say: writing it down takes as long as the rest."""
-    before = structlog.get_config()
-    if pytestconfig.option.capture != "no":
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.configure(**before)
+pytestmark = pytest.mark.usefixtures("quiet_logs")
 
 
 def play(seed: int, folder: Path) -> Result:

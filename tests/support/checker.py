@@ -77,7 +77,7 @@ def _results(history: History) -> Iterator[str]:
         if sorted(steps) != sorted(kept):
             yield f"{one.run.id} returned {steps}, stored are {kept}"
         story = stories.get(one.run.id)
-        if story is not None and [_shape(value) for value in returned] != list(_shapes(story.plan)):
+        if story is not None and [shape(value) for value in returned] != list(_shapes(story.plan)):
             yield f"{one.run.id} returned {returned} for {story.plan}"
 
 
@@ -101,7 +101,7 @@ def _executions(history: History) -> Iterator[str]:
 
 
 def _repeats(history: History) -> Iterator[str]:
-    """A body is repeated only because a worker was lost, and one loss repeats only what was in flight."""
+    """A body is repeated only because a worker was lost, and one loss only what was in flight or not durable."""
     repeats: Counter[str] = Counter()
     charged: defaultdict[str, set[Loss]] = defaultdict(set)
     for executions in history.ledger.by_step.values():
@@ -115,9 +115,9 @@ def _repeats(history: History) -> Iterator[str]:
             charged[one.run] |= losses
     widths = _widths(history)
     for run, count in repeats.items():
-        most = widths.get(run, FOR_EVER) * len(charged[run])
+        most = (history.unacked_max - 1 + widths.get(run, FOR_EVER)) * len(charged[run])
         if count > most:
-            yield f"{run}: {count} bodies were repeated, {most} could be in flight at {charged[run]}"
+            yield f"{run}: {count} bodies were repeated, {most} could be at {charged[run]}"
 
 
 def _losses(history: History, one: Execution, other: Execution) -> set[Loss]:
@@ -269,7 +269,8 @@ def _shapes(plan: list[Op]) -> Iterator[str]:
                 pass
 
 
-def _shape(value: str) -> str:
+def shape(value: str) -> str:
+    """Return what a story says about a value: not which execution it is from, nor how a wait ended."""
     return "wait" if value == "timeout" or value.startswith("go:") else value.partition("#")[0]
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from onward.connection.link import Dialer
+from onward.checkpoint import Checkpoint
+from onward.connection.link import Dial, Dialer
 from onward.worker import Worker
 from onward_engine.engine import Engine
-from onward_engine.settings import Settings
+from onward_engine.settings import Bounds, Settings
 
 from tests.support.hosts import Hosts
 from tests.support.ledger import Execution, Ledger
@@ -61,7 +63,19 @@ class Loss:
 class Cluster:
     """Everything that runs in one simulation, and what it is made of."""
 
-    def __init__(self, network: Network, disk: Disk, witness: Witness, *, slots: int, limit: int | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        disk: Disk,
+        witness: Witness,
+        *,
+        slots: int,
+        limit: int | None,
+        checkpoint: Checkpoint = Checkpoint.SAFE,
+        park_ttl: str = "10m",
+        bounds: Bounds | None = None,
+        tapped: Callable[[str, Dial], Dial] = lambda _worker, dial: dial,
+    ) -> None:
         loop: Any = asyncio.get_running_loop()
         self.network = network
         self.disk = disk
@@ -73,6 +87,10 @@ class Cluster:
         self.marks: Counter[str] = Counter()
         self._slots = slots
         self._limit = limit
+        self._checkpoint = checkpoint
+        self._park_ttl = park_ttl
+        self._settings = Settings(dev=True, port=PORT, bounds=bounds or Bounds())
+        self._tapped = tapped
         self._numbers: Counter[str] = Counter()
         self._past: list[Process] = []
         self._dead: set[Process] = set()
@@ -85,9 +103,7 @@ class Cluster:
         store = self.disk.mount()
         name = self._name("engine")
         with self.network.on_host(name) as link:
-            engine = Engine(
-                Settings(dev=True, port=PORT), store, random_bytes=os.urandom, sock=self.network.bind(port=PORT)
-            )
+            engine = Engine(self._settings, store, random_bytes=os.urandom, sock=self.network.bind(port=PORT))
             process = EngineProcess(name, asyncio.create_task(_serve(engine)), link, engine=engine)
         self.engine = process
         return process
@@ -124,26 +140,42 @@ class Cluster:
         """Start one more worker."""
         name = self._name("worker")
         with self.network.on_host(name) as link:
-            dial = Dialer(URL, lambda: "", open_socket=self.network.dial)
-            worker = Worker(make_app(self.ledger, name, self._limit), url=URL, concurrency=self._slots, dial=dial)
+            worker = Worker(
+                make_app(self.ledger, name, self._limit),
+                url=URL,
+                concurrency=self._slots,
+                checkpoint=self._checkpoint,
+                park_ttl=self._park_ttl,
+                dial=self._tapped(name, Dialer(URL, lambda: "", open_socket=self.network.dial)),
+            )
             process = WorkerProcess(name, asyncio.create_task(worker.run()), link, worker=worker)
         self.workers.append(process)
         return process
 
-    def kill_worker(self, process: WorkerProcess, *, silently: bool = False) -> None:
-        """End it between two callbacks. `silently` takes its machine with it: nobody ends its connections."""
+    def kill_worker(self, process: WorkerProcess, *, silently: bool = False, is_heard: bool = False) -> None:
+        """End it between two callbacks. `silently` takes its machine with it: nobody ends its connections. If it
+        `is_heard`, what it has written arrives; otherwise it is lost.
+        """
         self.retire(process)
         self._kill(process)
         if silently:
             process.link.black_hole()
+        elif is_heard:
+            process.link.hang_up()
         else:
             process.link.cut()
 
+    def worker(self, name: str) -> WorkerProcess:
+        """Return the worker of that name, dead or alive."""
+        everybody: list[Process] = [*self.workers, *self._past]
+        return next(one for one in everybody if one.name == name and isinstance(one, WorkerProcess))
+
     def retire(self, process: WorkerProcess) -> None:
-        """Expect it to end."""
-        self.workers.remove(process)
-        process.is_expected_to_end = True
-        self._past.append(process)
+        """Expect it to end. May be repeated."""
+        if process in self.workers:
+            self.workers.remove(process)
+            process.is_expected_to_end = True
+            self._past.append(process)
 
     # -- all of them -------------------------------------------------------------------------------------------------
 
@@ -183,19 +215,38 @@ class Cluster:
         return f"{kind}-{self._numbers[kind]}"
 
     def _inspect(self, execution: Execution) -> None:
-        """Look at a body that begins: what it builds on is durable, and nobody else has its run."""
-        run, values = execution.run, self.witness.values
-        for value in execution.builds_on:
-            step, has_number, _ = value.partition("#")
-            if has_number and values.get((run, step)) != value:
-                execution.complaints.append(f"builds on {value}, which is not durable")
+        """Look at a body that begins: it is not too far ahead of what is durable, and nobody else has its run."""
+        execution.complaints += self._unsafe(execution)
         if self.hosts.wakes_up(execution.worker):
             return  # it had decided to begin before it was stopped
+        run, values = execution.run, self.witness.values
         if (run, execution.step) in values:
             execution.complaints.append(f"its result was durable already: {values[run, execution.step]}")
         newest = max((one.epoch for one in self.ledger.executions if one.run == run), default=0)
         if execution.epoch < newest:
             execution.complaints.append(f"epoch {execution.epoch} although epoch {newest} has begun a step")
+
+    def _unsafe(self, execution: Execution) -> Iterator[str]:
+        """Say what else a crash at this moment would repeat, if that is too much."""
+        same = self.ledger.by_step[execution.run, execution.step]
+        if any(one.epoch == execution.epoch for one in same):
+            return  # the next attempt of a body that has begun
+        ahead = [one for one in self.ledger.executions if self._is_ahead(one, execution)]
+        if len(ahead) >= self._checkpoint.unacked_max:
+            yield f"{len(ahead)} results before it are not durable: {[one.value for one in ahead]}"
+        yield from (f"the barrier {one.value} is not durable" for one in ahead if one.is_barrier)
+        for value in execution.builds_on:
+            step, has_number, number = value.partition("#")
+            if has_number and self.witness.values.get((execution.run, step)) != value:
+                origin = self.ledger.executions[int(number) - 1]
+                if execution.is_barrier or origin.epoch != execution.epoch:
+                    yield f"builds on {value}, which is not durable"
+
+    def _is_ahead(self, one: Execution, other: Execution) -> bool:
+        """Tell whether one has ended in the residence in which the other begins, and its result is not durable."""
+        is_result = one.ended_at_ms is not None and not one.is_raised
+        is_here = (one.run, one.epoch) == (other.run, other.epoch)
+        return is_result and is_here and self.witness.values.get((one.run, one.step)) != one.value
 
 
 async def _serve(engine: Engine) -> None:

@@ -73,6 +73,15 @@ class Connection:
         self._client.lose(reset_error())
         self._fail(reset_error())
 
+    def hang_up(self) -> None:
+        """Break it for the client, as the end of its process does: what it has written still arrives."""
+        self._client.abort()
+        self._fail(reset_error())
+
+    def under_way(self, direction: Direction) -> int:
+        """Return how many bytes were written and not read."""
+        return (self._up if direction is Direction.TO_SERVER else self._down).unread
+
     def wake(self) -> None:
         """Go on after a repair; with bytes missing in the middle it can only be reset."""
         if self._up.lossy or self._down.lossy:

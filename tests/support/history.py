@@ -40,7 +40,9 @@ class Stored:
 
 @dataclass(slots=True)
 class History:
-    """Everything that the witnesses say. After `is_gentle` faults nothing had to be repeated."""
+    """Everything that the witnesses say. After `is_gentle` faults nothing had to be repeated; `unacked_max` results of
+    a run may have been on their way when its next step began.
+    """
 
     told: list[Told]
     stored: dict[str, Stored]
@@ -49,6 +51,7 @@ class History:
     finished: list[str]
     losses: list[Loss]
     is_gentle: bool
+    unacked_max: int = 1
 
 
 def stored(run: Run, journal: Journal) -> Stored:

@@ -11,6 +11,7 @@ from tests.support.link import Direction, Link
 from tests.support.loop import VirtualLoop
 
 CHUNK_BYTES_MAX = 256 * 1024  # what asyncio's own transports read at once
+SEGMENT_BYTES = 1460  # what a line of a limited speed delivers at once
 
 
 class Signal(enum.Enum):
@@ -59,6 +60,7 @@ class Lane:
         self.context = contextvars.Context()  # of the receiving end; asyncio calls a protocol in its reader's context
         self.lossy = False
         self.unread = 0
+        self._busy_until_s = 0.0
         self._loop, self._rng, self._link, self._direction = loop, rng, link, direction
         self._cut, self._record = cut, record
         self._under_way: deque[tuple[float, Item]] = deque()
@@ -74,9 +76,22 @@ class Lane:
         """Put an item on its way."""
         if self._closed:
             return
-        self._under_way.append((self._loop.now_s + self._link.flight_ms(self._rng) / 1000, item))
+        for segment in self._segments(item):
+            flight_s = self._link.flight_ms(self._rng) / 1000
+            self._under_way.append((self._sent_s(segment) + flight_s, segment))
         self.unread += len(item) if isinstance(item, bytes) else 0
         self.wake()
+
+    def _segments(self, item: Item) -> list[Item]:
+        if isinstance(item, Signal) or not self._link.carry_s(1):
+            return [item]
+        return [item[start : start + SEGMENT_BYTES] for start in range(0, len(item), SEGMENT_BYTES)]
+
+    def _sent_s(self, item: Item) -> float:
+        """Return when the last byte is on the line: behind all that was sent before."""
+        carry_s = self._link.carry_s(len(item)) if isinstance(item, bytes) else 0
+        self._busy_until_s = max(self._busy_until_s, self._loop.now_s) + carry_s
+        return self._busy_until_s
 
     def drop_all_but(self, count: int) -> None:
         """Take back the newest bytes until no more than `count` are unread."""

@@ -17,14 +17,16 @@ def now_ms() -> int:
 class Execution:
     """One execution of a step's body. `builds_on` are the values that its caller knew."""
 
-    number: int
     run: str
     step: str
     epoch: int
     worker: str
-    began_at_ms: int
     builds_on: tuple[str, ...]
     nap_ms: int = 0
+    is_barrier: bool = False
+    chars: int = 0
+    number: int = 0
+    began_at_ms: int = 0
     ended_at_ms: int | None = None
     is_raised: bool = False
     complaints: list[str] = field(default_factory=list[str])
@@ -32,7 +34,7 @@ class Execution:
     @property
     def value(self) -> str:
         """What this execution returns: no other one returns the same."""
-        return f"{self.step}#{self.number}"
+        return f"{self.step}#{self.number:>{self.chars}}"
 
 
 class Ledger:
@@ -45,16 +47,13 @@ class Ledger:
         self.is_closed = False
         self._inspect = inspect
 
-    def begin(
-        self, run: str, step: str, *, epoch: int, worker: str, builds_on: tuple[str, ...], nap_ms: int
-    ) -> Execution:
+    def begin(self, execution: Execution) -> None:
         """Note that a body begins."""
-        execution = Execution(len(self.executions) + 1, run, step, epoch, worker, now_ms(), builds_on, nap_ms)
+        execution.number, execution.began_at_ms = len(self.executions) + 1, now_ms()
         if not self.is_closed:
             self._inspect(execution)
             self.executions.append(execution)
-            self.by_step[run, step].append(execution)
-        return execution
+            self.by_step[execution.run, execution.step].append(execution)
 
     def end(self, execution: Execution, *, failures: int) -> bool:
         """Note that a body ends; return whether it is to fail: a step does so `failures` times."""

@@ -1,6 +1,6 @@
 """What lies between a client host and the servers, and the faults it can have.
 
-Conditions (`latency_ms`, `fragment_bytes`) are plain attributes and stay; faults have a verb each and last
+Conditions (`latency_ms`, `fragment_bytes`, `bytes_s`) are plain attributes and stay; faults have a verb each and last
 until `heal()`. What is set on the network holds for every link, in addition to what is set on the link itself.
 """
 
@@ -22,6 +22,14 @@ class Connected(Protocol):
 
     def reset(self) -> None:
         """Break it for both ends at once."""
+        ...
+
+    def hang_up(self) -> None:
+        """Break it for the client, as the end of its process does: what it has written still arrives."""
+        ...
+
+    def under_way(self, direction: Direction) -> int:
+        """Return how many bytes were written and not read."""
         ...
 
     def wake(self) -> None:
@@ -47,6 +55,7 @@ class Link:
     def __init__(self, parent: "Link | None" = None) -> None:
         self.latency_ms: tuple[float, float] | None = None
         self.fragment_bytes: int | None = None
+        self.bytes_s: int | None = None  # of each direction of each connection
         self.connections: list[Connected] = []
         self._chain = (self,) if parent is None else (self, parent)
         self._extra_ms = (0.0, 0.0)
@@ -85,11 +94,20 @@ class Link:
         for connection in list(self.connections):
             connection.reset()
 
+    def hang_up(self) -> None:
+        """Break all open connections for their clients; what they have written still arrives."""
+        for connection in list(self.connections):
+            connection.hang_up()
+
     def heal(self) -> None:
         """End all faults: what was held back arrives, what lost bytes is reset. Conditions stay."""
         self._forget_faults()
         for connection in list(self.connections):
             connection.wake()
+
+    def under_way(self, direction: Direction) -> int:
+        """Return how many bytes of all connections were written and not read."""
+        return sum(connection.under_way(direction) for connection in self.connections)
 
     # What lanes ask
 
@@ -110,6 +128,10 @@ class Link:
         set_by = next((link for link in self._chain if link.latency_ms is not None), self)
         ranges = [set_by.latency_ms or (0, 0), *(link._extra_ms for link in self._chain)]
         return sum(low if low == high else rng.uniform(low, high) for low, high in ranges)
+
+    def carry_s(self, count: int) -> float:
+        """Return how long the line is busy with so many bytes."""
+        return max((count / link.bytes_s for link in self._chain if link.bytes_s), default=0.0)
 
     def chunk_bytes(self, rng: random.Random, ready: int) -> int:
         """Draw how many of the bytes that are there the receiver gets at once."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from onward.config import Checkpoint as Window
+from onward.checkpoint import Checkpoint as Setting
 from onward.config import Retry
 from onward.host import StepCall
 from onward.run.runner import Runner
@@ -43,13 +43,13 @@ class Program:
         *,
         id: str = "app/fn",
         is_sync: bool = False,
-        window: int = 1,
+        checkpoint: Setting = Setting.SAFE,
         retry: Retry | None = None,
     ) -> None:
         self.id = id
         self.fn = fn
         self.is_sync = is_sync
-        self.checkpoint = Window(window=window)
+        self.checkpoint = checkpoint
         self.retry = retry or Retry(attempts=1)
 
     def make_context(self, host: Any, assign: Assign, state: object) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, Protocol
 
+from onward import parallel
 from onward.config import Retry
 from onward.errors import Evicted, RetryAfter, RunCancelled
 from onward.host import Host, StepCall
@@ -29,6 +30,9 @@ Kind = Literal[
     "sleep",
     "cancel",
     "race",
+    "first",
+    "completed",
+    "map",
     "choose",
     "cleanup",
     "queue",
@@ -47,11 +51,15 @@ FORKS: list[Kind] = [
     "wait_for",
     "cancel",
     "race",
+    "first",
+    "completed",
+    "map",
     "choose",
     "cleanup",
     "queue",
     "shield",
 ]
+WIDE: set[Kind] = {"seq", "gather", "group", "race", "first", "completed", "map"}
 
 _decode = decoder_for(Any)
 
@@ -83,7 +91,7 @@ class Grower:
         number, rng = self._number, self._rng
         is_leaf = depth >= 5 or self._left <= 0 or (depth > 1 and rng.random() < 0.4)
         kind = rng.choice(LEAVES if is_leaf else FORKS)
-        width = {"seq": 3, "gather": 3, "group": 3, "race": 3, "choose": 2}.get(kind, 1)
+        width = {"choose": 2}.get(kind, 3 if kind in WIDE else 1)
         children = () if is_leaf else tuple(self.grow(depth + 1) for _ in range(width))
         fails = rng.choice([0, 0, 0, 0.2, 0.7])
         return Node(kind, number, children, rng.randrange(6), rng.randrange(4), fails)
@@ -251,6 +259,28 @@ class Player:
                 task.cancel()
         for task in tasks:
             await self._end_of(task)
+
+    async def _first(self, node: Node) -> None:
+        try:
+            winner = await parallel.race({f"racer {child.number}": self._tell_end(child) for child in node.children})
+            self._see("first", node.number, winner.name)
+        finally:
+            self._see("race over", node.number)
+
+    async def _completed(self, node: Node) -> None:
+        tasks = [asyncio.create_task(self._play(child), name=f"task {child.number}") for child in node.children]
+        async for done in parallel.Completed(tasks):
+            self._see("completed", node.number, done.get_name())
+            await self._end_of(done)
+            if node.pause == 0:  # the rest goes on
+                break
+            await self._step(Node("step", 6000 + node.number))
+
+    async def _map(self, node: Node) -> None:
+        try:
+            await parallel.run_each(self._tell_end, node.children, 1 + node.pause % 3)
+        finally:
+            self._see("map over", node.number)
 
     async def _choose(self, node: Node) -> None:
         await self._play(node.children[self._mix % 2])

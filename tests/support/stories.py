@@ -9,20 +9,24 @@ from typing import Any
 from msgspec import Struct
 from onward import App, Concurrency, Context, EventType, Retry, StepFailed
 
-from tests.support.ledger import Ledger
+from tests.support.ledger import Execution, Ledger
 
 ATTEMPTS = 4
 FOR_EVER = 99
 
 
 class Act(Struct, tag="act"):
-    """Run a step that takes `ms` and fails `failures` times before; `nap_ms` is how long the run slept before it."""
+    """Run a step that takes `ms` and fails `failures` times before; `nap_ms` is how long the run slept before it. Its
+    result is at least `chars` characters long.
+    """
 
     name: str
     ms: int
     failures: int = 0
     backoff_ms: int = 100
     nap_ms: int = 0
+    barrier: bool = False
+    chars: int = 0
 
 
 class Nap(Struct, tag="nap"):
@@ -32,9 +36,10 @@ class Nap(Struct, tag="nap"):
 
 
 class Fork(Struct, tag="fork"):
-    """Do several things at once."""
+    """Do several things at once; with `limit` at most so many."""
 
     branches: list[list[Op]]
+    limit: int | None = None
 
 
 class Await(Struct, tag="await"):
@@ -113,8 +118,7 @@ class Actor:
                 await ctx.sleep(op.ms / 1000)
                 return []
             case Fork():
-                branches = (self.play(ctx, branch, known) for branch in op.branches)
-                return [value for values in await asyncio.gather(*branches) for value in values]
+                return [value for values in await self._fork(ctx, op, known) for value in values]
             case Await():
                 event = await ctx.wait_for_event(GO, match="tale", timeout=op.timeout_ms / 1000)
                 return ["timeout" if event is None else f"go:{event.id}"]
@@ -125,11 +129,20 @@ class Actor:
                 await ctx.send(ASIDE(Story(ctx.data.tale, [Act(op.name, 5)])))
                 return []
 
+    async def _fork(self, ctx: Context[Story], op: Fork, known: tuple[str, ...]) -> list[list[str]]:
+        async def play(branch: list[Op]) -> list[str]:
+            return await self.play(ctx, branch, known)
+
+        if op.limit is None:
+            return await asyncio.gather(*map(play, op.branches))
+        return await ctx.map(play, op.branches, limit=op.limit)
+
     async def _act(self, ctx: Context[Story], op: Act, known: tuple[str, ...]) -> str:
         ledger, worker, run, epoch = self._ledger, self._worker, ctx.run_id, ctx._host.epoch
 
         async def act(name: str) -> str:
-            execution = ledger.begin(run, name, epoch=epoch, worker=worker, builds_on=known, nap_ms=op.nap_ms)
+            execution = Execution(run, name, epoch, worker, known, op.nap_ms, op.barrier, op.chars)
+            ledger.begin(execution)
             await asyncio.sleep(op.ms / 1000)
             if ledger.end(execution, failures=op.failures):
                 raise RuntimeError("as the story says")
@@ -137,7 +150,7 @@ class Actor:
 
         retry = Retry(attempts=ATTEMPTS, backoff=op.backoff_ms / 1000, factor=1, jitter=0)
         try:
-            return await ctx.step.options(retry=retry).run(op.name, act, op.name)
+            return await ctx.step.options(retry=retry, barrier=op.barrier).run(op.name, act, op.name)
         except StepFailed:
             return f"failed:{op.name}"
 

@@ -12,9 +12,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from onward_engine.model import Run, StepView
+from onward_engine.model import Run
 from onward_engine.store.memory import MemoryStore
-from onward_engine.store.port import Applied, ApplyCheckpoint, Committed, Op, RunFilter, Store
+from onward_engine.store.port import (
+    JOURNAL_PAGE_BYTES,
+    STEPS_PAGE,
+    Applied,
+    ApplyCheckpoint,
+    Committed,
+    JournalPage,
+    Op,
+    RunFilter,
+    StepPage,
+    Store,
+)
 from onward_engine.store.sqlite import SqliteStore
 from onward_engine.store.tables import Tables
 from onward_protocol.messages import AppManifest, Event, StepDone
@@ -64,6 +75,7 @@ class Disk:
     def __init__(self, witness: Witness, rng: random.Random, path: Path | None) -> None:
         self.witness = witness
         self.delay_ms = (0.0, 0.0)
+        self.commits = 0
         self._rng = rng
         self._path = path
         self._store: MemoryStore | SqliteStore = MemoryStore()
@@ -138,6 +150,7 @@ class WitnessedStore:
         if self.is_gone:
             await asyncio.get_running_loop().create_future()
         committed = await self._store.apply(ops)
+        self._disk.commits += 1
         self._disk.witness.note(ops, committed)
         await self._disk.half("after")
         return committed
@@ -148,8 +161,11 @@ class WitnessedStore:
     async def runs(self, wanted: RunFilter) -> list[Run]:
         return await self._store.runs(wanted)
 
-    async def steps(self, run: str) -> list[StepView]:
-        return await self._store.steps(run)
+    async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
+        return await self._store.steps(run, after, limit)
+
+    async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
+        return await self._store.journal(run, after, limit_bytes)
 
     async def event(self, event: str) -> Event | None:
         return await self._store.event(event)

@@ -9,20 +9,26 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from onward.checkpoint import PRESETS
 from onward.client import Client
 from onward.errors import EngineRefused, NotConnected
 from onward.events import Event
-from onward_engine.model import Run, Status
+from onward_engine.model import Run
+from onward_engine.settings import Bounds
 
+from tests.support.audit import differing_answers, leaks, what_is_stored
 from tests.support.chaos import GENTLE, WILD, Chaos
 from tests.support.checker import violations
 from tests.support.cluster import URL, Cluster
-from tests.support.history import History, Told, met, stored
+from tests.support.history import History, Told, met
 from tests.support.network import Network
 from tests.support.simulation import simulate
 from tests.support.sources import stream
 from tests.support.stories import GO, TOLD, Author, Go, work_ms
 from tests.support.witness import Disk, Witness
+
+PIECEMEAL = Bounds(claim_journal_bytes_max=0, journal_page_bytes=1)
+"""Every journal comes behind its assignment, row by row."""
 
 RECOVERY_MS = 45_000
 """After the last repair: a silent peer is given up after 16 s, a worker far into its back-off returns within 20 s."""
@@ -62,13 +68,17 @@ class World:
         self._witness = Witness()
         self._disk = Disk(self._witness, stream(seed, "disk"), path)
         self._is_gentle = self._rng.random() < 0.4
+        self._checkpoint = stream(seed, "checkpoint").choice(list(PRESETS.values()))
         self._cluster = Cluster(
             network,
             self._disk,
             self._witness,
             slots=self._rng.choice((1, 2, 4)),
             limit=self._rng.choice((None, None, 1, 2)),
+            checkpoint=self._checkpoint,
+            bounds=stream(seed, "bounds").choice((Bounds(), PIECEMEAL)),
         )
+        network.bytes_s = stream(seed, "line").choice((None, None, 20_000))
         self._chaos = Chaos(self._cluster, stream(seed, "chaos"))
         self._told: list[Told] = []
 
@@ -79,8 +89,8 @@ class World:
         await self._rage()
         self._chaos.end()
         stuck = await self._settle(clients)
-        problems = stuck or [*self._leaks(), *violations(self._history()), *await self._differing_answers()]
         history = None if stuck else self._history()
+        problems = [*stuck, *(await self._found(history) if history else ())]
         await self._client.close()
         self._cluster.bury()
         marks = self._cluster.marks + met(self._witness.records)
@@ -168,57 +178,22 @@ class World:
             f"seen {run.seen}, holder {run.holder}/{run.generation}, waits {waits}, queue {tables.queue_row(run.ord)}"
         )
 
-    def _leaks(self) -> list[str]:
-        """Everything that was taken was given back, at both ends."""
-        problems: list[str] = []
-        engine = self._cluster.engine
-        assert engine is not None
-        assert engine.engine is not None
-        connections = {connection.instance: connection for connection in engine.engine.connections}
-        for process in self._cluster.workers:
-            worker = process.worker
-            assert worker is not None
-            assert worker._daemon is not None
-            runner, connection = worker._daemon._runner, connections.pop(worker.instance, None)
-            if runner.held() or runner.free != runner._slots:
-                problems.append(f"leak: {process.name} still holds {runner.held()}, {runner.free} slots are free")
-            if connection is None:
-                problems.append(f"leak: {process.name} is not connected")
-            elif connection.free != runner._slots or connection.session.mirror.holdings or connection.ready:
-                holdings = list(connection.session.mirror.holdings)
-                problems.append(f"leak: the engine sees {connection.free} slots of {process.name}, held {holdings}")
-        problems += [f"leak: a connection of {instance}" for instance in connections]
-        for run in self._disk.runs():
-            if self._disk.tables.queue_row(run.ord) or self._disk.tables.waits_of(run.ord):
-                problems.append(f"leak: {run.id} is over, but has a queue row or waits")
-            if run.flow_key and self._disk.tables.has_place(run.flow_key, run.ord):
-                problems.append(f"leak: {run.id} is over, but has a place of {run.flow_key}")
-        return problems
+    async def _found(self, history: History) -> list[str]:
+        with self._network.on_host("client"):
+            answers = await differing_answers(self._disk, self._client)
+        return [*leaks(self._cluster), *violations(history), *answers]
 
     def _history(self) -> History:
-        tables = self._disk.tables
-        full = [tables.full(run) for run in self._disk.runs()]
         return History(
             told=self._told,
-            stored={run.id: stored(run, tables.journal(run)) for run in full},
+            stored=what_is_stored(self._disk),
             ledger=self._cluster.ledger,
             records=self._witness.records,
             finished=self._witness.finished,
             losses=self._chaos.losses,
             is_gentle=self._is_gentle,
+            unacked_max=self._checkpoint.unacked_max,
         )
-
-    async def _differing_answers(self) -> list[str]:
-        """Clients are told what is stored."""
-        problems: list[str] = []
-        with self._network.on_host("client"):
-            for run in map(self._disk.tables.full, self._disk.runs()):
-                record = await self._client.get_run(run.id)
-                if record.status != run.status:
-                    problems.append(f"answers: {run.id} is {run.status}, clients are told {record.status}")
-                elif run.status is Status.COMPLETED and await self._client.output(run.id) != run.output:
-                    problems.append(f"answers: clients get another result of {run.id}")
-        return problems
 
     def _fingerprint(self) -> str:
         parts = (self._network.trace, [(one.value, one.began_at_ms) for one in self._cluster.ledger.executions])

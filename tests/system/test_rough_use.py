@@ -100,6 +100,8 @@ def test_as_many_runs_are_listed_as_were_asked_for(system: System) -> None:
         (["runs", "list", "--url", "http://127.0.0.1:port"], 2, "is no URL"),
         (["engine", "start", "--port", "99999"], 2, "99999"),
         (["dev", APP, "--concurrency", "0"], 2, "0 is not in the range"),
+        (["run", APP, "--checkpoint", "nonsense"], 2, "option 'checkpoint': 'nonsense' is none of the presets"),
+        (["dev", APP, "--checkpoint", "window=all"], 2, "option 'checkpoint': window is a whole number"),
         (["send", "test/go", "-"], 2, "'stdin' is not UTF-8"),
     ],
 )

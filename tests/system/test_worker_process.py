@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from onward import Event
 
 from tests.support.processes import System, ledger_of, wait_for
 
@@ -49,6 +51,17 @@ def listening(pid: int) -> list[str]:
     tables = [Path(f"/proc/{pid}/net/{kind}").read_text() for kind in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table.splitlines()]
     return [row[1] for row in rows if row[3] == "0A" and row[9] in inodes]
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_the_checkpoint_setting_of_a_worker_counts_for_the_functions_of_its_app(system: System, how: str) -> None:
+    system.environment |= {"ONWARD_CHECKPOINT": "off" if how == "variable" else "safe"}
+    system.worker(APP, *(["--checkpoint", "off"] if how == "option" else []))
+    [started] = system.client.send(Event("test/go", {"names": "a b c"}))
+    assert started.runs[0].result(timeout="10s") == "a b c"
+    with sqlite3.connect(system.home / "onward.db") as database:
+        [(residences,)] = database.execute("SELECT epoch FROM ended")
+    assert (residences, ledger_of(system.home)["begin a"]) == (3, 1)
 
 
 @linux

@@ -20,6 +20,7 @@ from onward import (
     SyncContext,
     SyncRunHandle,
     SyncStep,
+    Winner,
     current,
     step,
 )
@@ -74,6 +75,23 @@ async def in_async_code(ctx: Context[Order]) -> Decimal:
     assert_type(await ctx.map(shout, ["a"]), list[str])
     assert_type(await ctx.map(crawler.fetch, ["url"]), list[Page])
     assert_type(await ctx.map(total, [Page("u", 1)]), list[int])
+    assert_type(await ctx.race(a=orders.reserve(ctx.data), b=orders.reserve(ctx.data)), Winner[Reservation])
+    assert_type((await ctx.race(a=ctx.step.run("n", count, "hi"), self=ctx.step.run("n", count, "hi"))).value, int)
+    assert_type(
+        await ctx.race(placed=ctx.wait_for_event(OrderPlaced), late=ctx.sleep("1h")), Winner[Event[Order] | None]
+    )
+    assert_type(await ctx.race(child=ctx.invoke(crawler.crawl, Batch("b", [])), late=ctx.sleep(1)), Winner[int | None])
+    name, page = await ctx.race(url=crawler.fetch.aio("url"))
+    assert_type((name, page), tuple[str, Page])
+    mixed: Winner[str | int] = await ctx.race(text=shout("a"), number=ctx.step.run("n", count, "hi"))
+    assert_type(mixed.value, str | int)
+    async for done in ctx.as_completed(orders.reserve(ctx.data) for _ in range(3)):
+        assert_type([done], list[asyncio.Future[Reservation]])
+        assert_type(done.result(), Reservation)
+    async for task in ctx.as_completed({asyncio.create_task(shout("a")), asyncio.create_task(shout("b"))}):
+        assert_type([task], list[asyncio.Task[str]])
+    async for either in ctx.as_completed([shout("a"), asyncio.create_task(shout("b"))]):
+        assert_type(await either, str)
     assert_type(ctx.now(), datetime)
     assert_type(ctx.random(), float)
     assert_type(ctx.uuid(), UUID)

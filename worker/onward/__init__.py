@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onward.app import App
-from onward.config import Checkpoint, Concurrency, Retry
+from onward.checkpoint import Checkpoint
+from onward.config import Concurrency, Retry
 from onward.context import Context
 from onward.durations import Duration
 from onward.errors import (
@@ -37,6 +38,7 @@ from onward.errors import (
 )
 from onward.events import Event, EventType
 from onward.function import Function
+from onward.parallel import Winner
 from onward.running import current
 from onward.step import AsyncStep, SyncStep, step
 from onward.sync_context import SyncContext
@@ -78,6 +80,7 @@ __all__ = [
     "SyncContext",
     "SyncRunHandle",
     "SyncStep",
+    "Winner",
     "Worker",
     "WorkerLost",
     "current",

@@ -8,9 +8,11 @@ from functools import cached_property
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from msgspec.structs import replace
 from onward_protocol import messages
 
-from onward.config import Checkpoint, Concurrency, Retry
+from onward.checkpoint import Checkpoint, CheckpointOption, checkpoint_of
+from onward.config import Concurrency, Retry
 from onward.errors import ConfigError
 from onward.events import EventType
 from onward.function import FailureHandler, Function, FunctionDecorator, FunctionOptions, failure_function
@@ -30,8 +32,9 @@ Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 class App:
     """Registers durable functions. `worker run app:functions` loads it.
 
-    `retry` and `checkpoint` are the defaults of its functions. `lifespan(app)` is entered once in every worker; what it
-    yields is `ctx.state`. `url` and `token` are for the App's own client; without them the environment decides.
+    `retry` and `checkpoint` are the defaults of its functions; a worker may be started with another `checkpoint` (see
+    `Worker`). `lifespan(app)` is entered once in every worker; what it yields is `ctx.state`. `url` and `token` are for
+    the App's own client; without them the environment decides.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class App:
         *,
         url: str | None = None,
         token: str | None = None,
-        checkpoint: Checkpoint = Checkpoint.SAFE,
+        checkpoint: CheckpointOption | None = None,
         retry: Retry | None = None,
         version: str = "",
         lifespan: Lifespan | None = None,
@@ -48,7 +51,7 @@ class App:
         check_plain_name("App", name)
         self.name: Final = name
         self.version: Final = version
-        self.checkpoint: Final = checkpoint
+        self.checkpoint: Final = checkpoint_of(f"App '{name}', option 'checkpoint'", checkpoint) or Checkpoint.SAFE
         self.retry: Final = retry or Retry()
         self.lifespan: Final = lifespan
         self._url = url
@@ -82,16 +85,17 @@ class App:
         id: str = "",
         concurrency: Concurrency | None = None,
         retry: Retry | None = None,
-        checkpoint: Checkpoint | None = None,
+        checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[I] | None = None,
     ) -> FunctionDecorator[I]:
         """Make a function start for every such event. Its id is "app/name", the name being `id` or the function's own.
 
-        `on_failure(ctx, error)` is called once, as a run of its own, when a run failed for good.
+        `on_failure(ctx, error)` is called once, as a run of its own, when a run failed for good. Without a `checkpoint`
+        of its own the function has that of its worker, or else of its App.
         """
         self._check_event(event)
-        options = self._options(retry, checkpoint, concurrency, (event.name,))
-        return self._decorator(event.type, id, options, on_failure)
+        options = self._options(retry, concurrency, (event.name,))
+        return self._decorator(event.type, id, options, checkpoint, on_failure)
 
     def function(
         self,
@@ -100,13 +104,13 @@ class App:
         id: str = "",
         concurrency: Concurrency | None = None,
         retry: Retry | None = None,
-        checkpoint: Checkpoint | None = None,
+        checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[I] | None = None,
     ) -> FunctionDecorator[I]:
         """Make a function that only `ctx.invoke`, clients and the API start, with an input of this type. Options as in
         `on`.
         """
-        return self._decorator(input, id, self._options(retry, checkpoint, concurrency, ()), on_failure)
+        return self._decorator(input, id, self._options(retry, concurrency, ()), checkpoint, on_failure)
 
     def include(self, other: App | ModuleType) -> None:
         """Add the functions of another App, or of everything in a module; they keep their ids and their own options."""
@@ -136,27 +140,25 @@ class App:
             raise ConfigError(f"App '{self.name}': on() takes an EventType, not {event!r}.", code="E0117")
 
     def _options(
-        self,
-        retry: Retry | None,
-        checkpoint: Checkpoint | None,
-        concurrency: Concurrency | None,
-        triggers: tuple[str, ...],
+        self, retry: Retry | None, concurrency: Concurrency | None, triggers: tuple[str, ...]
     ) -> FunctionOptions:
-        return FunctionOptions(
-            retry=retry or self.retry,
-            checkpoint=checkpoint or self.checkpoint,
-            concurrency=concurrency,
-            triggers=triggers,
-        )
+        return FunctionOptions(retry=retry or self.retry, concurrency=concurrency, triggers=triggers)
 
     def _decorator(
-        self, input_type: Any, id: str, options: FunctionOptions, on_failure: FailureHandler[I] | None
+        self,
+        input_type: Any,
+        id: str,
+        options: FunctionOptions,
+        checkpoint: CheckpointOption | None,
+        on_failure: FailureHandler[I] | None,
     ) -> FunctionDecorator[I]:
         def decorate(fn: Callable[..., Any]) -> Function[I, Any]:
             name = id or name_of(fn)
             check_plain_name(f"function {name!r}", name, place_of(fn))
-            check_takes(f"function '{self.name}/{name}'", fn, "ctx")
-            function: Function[I, Any] = Function(self, f"{self.name}/{name}", fn, input_type, options)
+            label = f"function '{self.name}/{name}'"
+            check_takes(label, fn, "ctx")
+            own = replace(options, checkpoint=checkpoint_of(f"{label}, option 'checkpoint'", checkpoint))
+            function: Function[I, Any] = Function(self, f"{self.name}/{name}", fn, input_type, own)
             if options.concurrency:
                 options.concurrency.check(function.id)
             self._add(function)

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from onward_protocol.messages import Failure
 
 from onward.durations import Duration, duration_ms
@@ -126,6 +126,7 @@ class _Started(Struct):
 
 class _Steps(Struct):
     steps: tuple[StepRecord, ...]
+    cursor: str | None = None
 
 
 class _Workers(Struct):
@@ -195,14 +196,40 @@ def output(answer: Answer) -> bytes:
     return _succeeded(answer).body
 
 
-def reading_steps(run: str) -> Request:
-    """Ask for a run's history."""
-    return Request("GET", f"/v1/runs/{quote(run, safe='')}/steps")
+class History:
+    """A run's history, put together from pages: ask for `next` and `add` the answer until `is_whole`."""
+
+    def __init__(self, run: str) -> None:
+        self.is_whole: bool = False
+        self._path = f"/v1/runs/{quote(run, safe='')}/steps"
+        self._cursor: str | None = None
+        self._lines: dict[str, StepRecord] = {}
+
+    @property
+    def next(self) -> Request:
+        """Ask for the next page."""
+        return Request("GET", self._path + ("" if self._cursor is None else f"?cursor={quote(self._cursor)}"))
+
+    @property
+    def lines(self) -> tuple[StepRecord, ...]:
+        """What there is up to now, oldest first."""
+        return tuple(self._lines.values())
+
+    def add(self, answer: Answer) -> None:
+        """Take a page. A line of an earlier page that it has again went on meanwhile."""
+        page = _read(answer, _Steps)
+        for line in page.steps:
+            earlier = self._lines.get(line.key)
+            self._lines[line.key] = line if earlier is None else _gone_on(earlier, line)
+        self._cursor = page.cursor
+        self.is_whole = page.cursor is None
 
 
-def steps(answer: Answer) -> tuple[StepRecord, ...]:
-    """Return the history, oldest first."""
-    return _read(answer, _Steps).steps
+def _gone_on(earlier: StepRecord, line: StepRecord) -> StepRecord:
+    """The end of a wait does not say what it was for, and means nothing once the code has given the wait up."""
+    if earlier.status == "closed":
+        return earlier
+    return structs.replace(line, kind=earlier.kind) if line.kind == "wait" else line
 
 
 def cancelling(run: str) -> Request:

@@ -22,6 +22,7 @@ from onward.transport import Transport
 
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
+O_co = TypeVar("O_co", covariant=True)
 
 
 class Client:
@@ -103,7 +104,10 @@ class Client:
 
     async def steps(self, id: str) -> tuple[StepRecord, ...]:
         """Return a run's history, oldest first."""
-        return calls.steps(await self._transport.request(calls.reading_steps(id)))
+        history = calls.History(id)
+        while not history.is_whole:
+            history.add(await self._transport.request(history.next))
+        return history.lines
 
     async def wait(self, id: str, *, timeout: Duration | None = None) -> RunRecord:
         """Return a run when it is over. Raises `TimeoutError` after `timeout`; the run goes on."""
@@ -115,10 +119,10 @@ class Client:
                 return record
 
 
-class RunHandle(Generic[O]):
+class RunHandle(Generic[O_co]):
     """A run that was started. Holds nothing but its id and how to read its result."""
 
-    def __init__(self, client: Client, id: str, function: Function[Any, O] | None = None) -> None:
+    def __init__(self, client: Client, id: str, function: Function[Any, O_co] | None = None) -> None:
         self._client = client
         self._function = function
         self.id = id
@@ -130,7 +134,7 @@ class RunHandle(Generic[O]):
         """Return how far the run is."""
         return (await self._client.get_run(self.id)).status
 
-    async def result(self, *, timeout: Duration | None = None) -> O:
+    async def result(self, *, timeout: Duration | None = None) -> O_co:
         """Wait until the run is over and return its result.
 
         Raises `RunFailed`, or the SDK's own error that the run ended with; `TimeoutError` after `timeout`, while the
@@ -139,7 +143,7 @@ class RunHandle(Generic[O]):
         record = await self._client.wait(self.id, timeout=timeout)
         if record.status != "completed":
             raise calls.failure_of_run(record)
-        return cast("O", calls.typed_output(self._function, await self._client.output(self.id)))
+        return cast("O_co", calls.typed_output(self._function, await self._client.output(self.id)))
 
     async def cancel(self) -> None:
         """Ask to cancel the run."""

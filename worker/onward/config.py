@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Self
+from typing import Final
 
 from msgspec import Struct
 
@@ -82,25 +82,3 @@ class Concurrency(Struct, frozen=True):
         """Raise `ConfigError` naming `function` if the key is not a path."""
         if self.key and (problem := key_problem(self.key)):
             raise ConfigError(f"function '{function}', option 'concurrency': the key {problem}.", code="E0103")
-
-
-class Checkpoint(Struct, frozen=True):
-    """When finished steps are made durable.
-
-    Every result is sent at once; a new step body starts while fewer than `window` results of the run are
-    unacknowledged.
-    """
-
-    window: int = 1
-
-    SAFE: ClassVar[Self]
-    """The next body starts after the result before it is stored: a crash repeats only the step that was executing."""
-    PIPELINED: ClassVar[Self]
-    """Up to 16 results on their way: a crash repeats about one round trip of steps."""
-
-    def __post_init__(self) -> None:
-        _within("Checkpoint", "window", self.window, 1, 1_000)
-
-
-Checkpoint.SAFE = Checkpoint(window=1)
-Checkpoint.PIPELINED = Checkpoint(window=16)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from onward_protocol import messages
 
-from onward import durable
+from onward import durable, parallel
 from onward.config import option_ms
 from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.events import Event, EventType
+from onward.parallel import F, Winner
 from onward.scene import E_co, RunContext
 from onward.step import AsyncStep, StepOptions, SyncStep, changed, recipe_of
 from onward.values.callables import is_async, name_of
@@ -131,6 +133,28 @@ class Context(RunContext[E_co]):
         """Send events exactly once and return their ids."""
         return await durable.send(self._enter("ctx.send"), events, id)
 
+    async def race(self, /, **aws: Awaitable[T]) -> Winner[T]:
+        """Await all at once and return what ends first, by its name: `race(paid=..., late=ctx.sleep("1h"))`.
+
+        The others are cancelled and have ended then; what their clean-up raises is reported by asyncio, not raised. If
+        the first one fails, its error is raised. A replay has the same winner.
+        """
+        self._enter("ctx.race")
+        return await parallel.race(aws)
+
+    @overload
+    def as_completed(self, aws: Iterable[F], /) -> AsyncIterator[F]: ...
+    @overload
+    def as_completed(self, aws: Iterable[Awaitable[T]], /) -> AsyncIterator[asyncio.Future[T]]: ...
+    def as_completed(self, aws: Iterable[Awaitable[Any]], /) -> AsyncIterator[asyncio.Future[Any]]:
+        """Await all at once and yield each when it has ended: `async for done in ctx.as_completed(...): done.result()`.
+
+        A task that you made comes back itself. Failures are raised by `result()`; after a `break` the rest goes on. A
+        replay has the same order.
+        """
+        self._enter("ctx.as_completed")
+        return parallel.as_completed(aws)
+
     @overload
     async def map(
         self, fn: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], *, limit: int | None = None
@@ -143,8 +167,8 @@ class Context(RunContext[E_co]):
         `fn` is a step or any async function. The first failure cancels the rest and is raised.
         """
         self._enter("ctx.map")
-        durable.check_limit(limit)
-        return await durable.run_each(_awaitable(fn), items, limit)
+        parallel.check_limit(limit)
+        return await parallel.run_each(_awaitable(fn), items, limit)
 
 
 def step_of(id: str, fn: Callable[..., Any], options: StepOptions) -> tuple[Callable[..., Any], StepOptions]:

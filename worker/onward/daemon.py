@@ -11,6 +11,7 @@ import structlog
 from onward_protocol.errors import ProtocolError
 from onward_protocol.limits import Times
 
+from onward.checkpoint import Checkpoint
 from onward.connection.conversation import Conversation, Profile
 from onward.connection.link import Dial, DialFailed, Link, LinkLost, Refused
 from onward.connection.reconnect import Reconnect
@@ -49,6 +50,7 @@ class Daemon:
         state: Any = None,
         park_ttl_ms: int = 600_000,
         drain_ms: int = 25_000,
+        checkpoint: Checkpoint | None = None,
         times: Times | None = None,
         clock_ms: Clock = monotonic_ms,
     ) -> None:
@@ -72,6 +74,7 @@ class Daemon:
             clock_ms=clock_ms,
             wall_ms=wall_ms,
             park_ttl_ms=park_ttl_ms,
+            checkpoint_of=lambda function: function.checkpoint_in(checkpoint),
         )
         self._conversation.runs = self._runner
         self._carrying: set[asyncio.Task[None]] = set()

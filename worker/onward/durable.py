@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from onward_protocol import messages
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from onward.host import Host
-
-A = TypeVar("A")
-R = TypeVar("R")
 
 
 async def sleep(host: Host, duration: Duration, id: str) -> None:
@@ -77,33 +73,6 @@ async def send(host: Host, events: Iterable[Event[Any]], id: str) -> tuple[str, 
     if not drafts:
         return ()
     return await host.send(_named(id or f"send:{drafts[0].name}"), drafts)
-
-
-async def run_each(call: Callable[[A], Awaitable[R]], items: Iterable[A], limit: int | None) -> list[R]:
-    """Await `call(item)` for all items, a task for each, at most `limit` at once; return the results in order.
-
-    The first failure cancels the others and is raised itself.
-    """
-    places = asyncio.Semaphore(limit) if limit else None
-
-    async def one(item: A) -> R:
-        if places is None:
-            return await call(item)
-        async with places:
-            return await call(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def check_limit(limit: int | None) -> None:
-    """Raise `ConfigError` if `limit` would let nothing run."""
-    if limit is not None and limit < 1:
-        raise ConfigError(f"ctx.map, option 'limit': {limit} is less than 1.", code="E0105")
 
 
 async def _wait(host: Host, name: str, wait: messages.Wait) -> messages.EngineEntry:

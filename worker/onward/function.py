@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, 
 from msgspec import Struct
 from onward_protocol import messages
 
-from onward.config import Checkpoint, Concurrency, Retry
+from onward.checkpoint import Checkpoint
+from onward.config import Concurrency, Retry
 from onward.context import Context
 from onward.scene import RunContext, Scene, cause_of
 from onward.sync_context import SyncContext
@@ -36,15 +37,18 @@ FailureHandler = (
 
 
 class FunctionOptions(Struct, frozen=True, kw_only=True):
-    """How a function is declared, with the App's defaults filled in."""
+    """How a function is declared, with the App's defaults filled in.
+
+    `checkpoint` is the function's own: what it leaves open is for the worker to decide, and only then for its App.
+    """
 
     retry: Retry
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | None = None
     concurrency: Concurrency | None = None
     triggers: tuple[str, ...] = ()
 
 
-class Function(Generic[I, O]):
+class Function(Generic[I, O_co]):
     """A durable function. Made by `App.on` and `App.function`; `fn` is the original."""
 
     def __init__(self, app: App, id: str, fn: Callable[..., Any], input_type: Any, options: FunctionOptions) -> None:
@@ -66,14 +70,20 @@ class Function(Generic[I, O]):
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """When finished steps are made durable."""
-        return self.options.checkpoint
+        """When finished steps are made durable, unless the worker is started with another setting for what the function
+        leaves open.
+        """
+        return self.checkpoint_in(None)
 
-    async def start(self, data: I, *, key: str = "") -> RunHandle[O]:
+    def checkpoint_in(self, worker: Checkpoint | None) -> Checkpoint:
+        """Return when finished steps are made durable in a worker that was started with this setting, or with none."""
+        return self.options.checkpoint or worker or self.app.checkpoint
+
+    async def start(self, data: I, *, key: str = "") -> RunHandle[O_co]:
         """Start a run and return its handle. The same `key` again returns the first run instead of starting another."""
         return await self.app.client.start(self, data, key=key)
 
-    async def run(self, data: I) -> O:
+    async def run(self, data: I) -> O_co:
         """Start a run and return its result. Raises `RunFailed`, or the SDK's own error that the run ended with."""
         return await self.app.client.run(self, data)
 
@@ -101,9 +111,9 @@ class Function(Generic[I, O]):
         """Return a result as the engine keeps it. Raises `CodecError`."""
         return result_codec(self.fn, self._label)[0](value)
 
-    def read_output(self, output: bytes) -> O:
+    def read_output(self, output: bytes) -> O_co:
         """Return a stored result with the type that the function returns. Raises `CodecError`."""
-        return cast("O", result_codec(self.fn, self._label)[1](output))
+        return cast("O_co", result_codec(self.fn, self._label)[1](output))
 
     def check(self) -> None:
         """Raise `ConfigError` if the input or the result could not be kept."""
@@ -126,7 +136,7 @@ class FunctionDecorator(Protocol[I]):
 
 def failure_function(function: Function[I, Any], handler: FailureHandler[I]) -> Function[I, object]:
     """Return the function that runs `handler` when a run of `function` has failed."""
-    options = FunctionOptions(retry=function.retry, checkpoint=function.checkpoint)
+    options = FunctionOptions(retry=function.retry, checkpoint=function.options.checkpoint)
     return Function(function.app, function.id + FAILURE_SUFFIX, _with_cause(handler), function.input_type, options)
 
 

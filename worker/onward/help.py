@@ -25,6 +25,9 @@ HELP: Final[dict[str, str]] = {
     "E0115": "Set ONWARD_TOKEN_FILE to a file that this process may read, or use ONWARD_TOKEN.",
     "E0116": "Give it one, for example `datetime.now(UTC)` or `.astimezone()`.",
     "E0117": "Declare it once, for example `OrderPlaced = EventType('shop/order.placed', Order)`.",
+    "E0118": "Write a preset, values such as 'buffered_steps=3,max_interval=3s', or both: 'pipelined,max_runtime=5m'. "
+    "In code a Checkpoint, True or False will do too.",
+    "E0119": "Install it with `pip install 'onward[zstd]'` on both sides, or leave ONWARD_COMPRESSION unset.",
     "E0201": "Return plain data, a dataclass or a registered type, and annotate the return type.",
     "E0202": "Store the data in a file or an object store and return its address.",
     "E0301": "The original error is in `type`, `message` and `data`; catch StepFailed to go on without the step.",

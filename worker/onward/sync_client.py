@@ -21,6 +21,7 @@ from onward.transport import ANSWER_S, IDLE_MAX, headers_of, unreachable
 
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
+O_co = TypeVar("O_co", covariant=True)
 
 
 class SyncTransport:
@@ -162,7 +163,10 @@ class SyncClient:
 
     def steps(self, id: str) -> tuple[StepRecord, ...]:
         """Return a run's history, oldest first."""
-        return calls.steps(self._transport.request(calls.reading_steps(id)))
+        history = calls.History(id)
+        while not history.is_whole:
+            history.add(self._transport.request(history.next))
+        return history.lines
 
     def wait(self, id: str, *, timeout: Duration | None = None) -> RunRecord:
         """Return a run when it is over. Raises `TimeoutError` after `timeout`; the run goes on."""
@@ -174,10 +178,10 @@ class SyncClient:
                 return record
 
 
-class SyncRunHandle(Generic[O]):
+class SyncRunHandle(Generic[O_co]):
     """A run that was started. Holds nothing but its id and how to read its result."""
 
-    def __init__(self, client: SyncClient, id: str, function: Function[Any, O] | None = None) -> None:
+    def __init__(self, client: SyncClient, id: str, function: Function[Any, O_co] | None = None) -> None:
         self._client = client
         self._function = function
         self.id = id
@@ -189,7 +193,7 @@ class SyncRunHandle(Generic[O]):
         """Return how far the run is."""
         return self._client.get_run(self.id).status
 
-    def result(self, *, timeout: Duration | None = None) -> O:
+    def result(self, *, timeout: Duration | None = None) -> O_co:
         """Wait until the run is over and return its result.
 
         Raises `RunFailed`, or the SDK's own error that the run ended with; `TimeoutError` after `timeout`, while the
@@ -198,7 +202,7 @@ class SyncRunHandle(Generic[O]):
         record = self._client.wait(self.id, timeout=timeout)
         if record.status != "completed":
             raise calls.failure_of_run(record)
-        return cast("O", calls.typed_output(self._function, self._client.output(self.id)))
+        return cast("O_co", calls.typed_output(self._function, self._client.output(self.id)))
 
     def cancel(self) -> None:
         """Ask to cancel the run."""

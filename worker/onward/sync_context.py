@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
-from onward import durable
+from onward import durable, parallel
 from onward.context import event_type, invocation, step_of
 from onward.durations import Duration
 from onward.events import Event, EventType
@@ -151,7 +151,8 @@ class SyncContext(RunContext[E_co]):
     def gather(self, *calls: Callable[[], Any]) -> tuple[Any, ...]:
         """Run the calls in threads at once and return their results in order.
 
-        After all have ended, the first failure in the order of the arguments is raised.
+        After all have ended, the first failure in the order of the arguments is raised: which thread was the first in
+        time is not known on a replay.
         """
         refuse_loop("ctx.gather")
         return self._enter("ctx.gather").gather(calls)
@@ -162,6 +163,6 @@ class SyncContext(RunContext[E_co]):
         After all have ended, the first failure in the order of the items is raised.
         """
         refuse_loop("ctx.map")
-        durable.check_limit(limit)
+        parallel.check_limit(limit)
         calls = [partial(fn, item) for item in items]
         return cast("list[R]", list(self._enter("ctx.map").gather(calls, limit)))

@@ -18,9 +18,11 @@ from onward_protocol.ids import RANDOM_BYTES, uuid7_id
 
 from onward.address import check_privacy
 from onward.app import App, functions_in, manifests
+from onward.checkpoint import Checkpoint, CheckpointOption, worker_checkpoint
 from onward.config import option_ms
 from onward.connection.conversation import Profile
 from onward.connection.link import Dial, Dialer
+from onward.connection.packing import choose_packing
 from onward.daemon import Daemon, State
 from onward.durations import Duration
 from onward.errors import ConfigError
@@ -39,6 +41,9 @@ class Worker:
     place. `token` may be a function that is asked at each connect. A parked run stays in memory for `park_ttl`; `stop`
     gives running steps `drain_timeout` to finish. Without TLS it talks to this machine only, unless `insecure`.
 
+    `checkpoint`, or without it the variable ONWARD_CHECKPOINT, replaces what the Apps are set to; a function that has a
+    setting of its own keeps it. Both take text, such as "blended" or "pipelined,max_runtime=5m".
+
     Either `await worker.run()`, or `async with Worker(app):` around whatever else the process does. It installs no
     signal handlers and opens no port.
     """
@@ -51,6 +56,7 @@ class Worker:
         token: str | Callable[[], str] | None = None,
         concurrency: int = 100,
         labels: Mapping[str, str] | None = None,
+        checkpoint: CheckpointOption | None = None,
         park_ttl: Duration = "10m",
         drain_timeout: Duration = "25s",
         insecure: bool = False,
@@ -65,6 +71,7 @@ class Worker:
         check_privacy(settings.url, insecure=insecure)
         self.url: str = settings.url
         self.instance: str = uuid7_id("wrk", time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
+        self.checkpoint: Checkpoint | None = worker_checkpoint(checkpoint, os.environ)
         self._lifespan = lifespan_of(app, self.functions.values())
         self._park_ttl_ms = option_ms("Worker", "park_ttl", park_ttl)
         self._drain_ms = option_ms("Worker", "drain_timeout", drain_timeout)
@@ -75,6 +82,7 @@ class Worker:
             slots=concurrency,
             sdk=version("onward"),
             labels=dict(labels or {}),
+            packing=choose_packing(settings.url),
         )
         self._daemon: Daemon | None = None
         self._stopping: bool | None = None
@@ -97,6 +105,7 @@ class Worker:
                 state=state,
                 park_ttl_ms=self._park_ttl_ms,
                 drain_ms=self._drain_ms,
+                checkpoint=self.checkpoint,
             )
             if self._stopping is not None:
                 self.stop(drain=self._stopping)

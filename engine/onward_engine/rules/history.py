@@ -38,18 +38,40 @@ from ..model import StepView
 OUTPUT_BYTES_MAX = 64 * 1024
 """Larger outputs are left out: nobody reads them on a screen, and decoding them costs seconds."""
 
+WAIT = "wait"
+"""What a wait is called whose beginning stands in earlier rows: those tell its kind."""
 
-def history(worker_entries: Iterable[WorkerEntry], engine_entries: Iterable[EngineEntry]) -> list[StepView]:
-    """Return the lines in the order in which the worker began to report them, what only the engine knows at the end."""
-    lines: dict[str, StepView] = {}
-    for entry in worker_entries:
-        if isinstance(entry, WaitOpened | WaitClosed):
-            _note_wait(lines, entry)
-        elif line := _line(entry):
-            lines[line.key] = line
-    for end in engine_entries:
-        _note_end(lines, end)
-    return list(lines.values())
+
+class History:
+    """The lines of consecutive rows of a journal, in the order in which what they tell of began.
+
+    What began before these rows has a line here too as soon as they tell of it: its newest.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, StepView] = {}
+
+    def __len__(self) -> int:
+        """Return how many lines there are."""
+        return len(self._lines)
+
+    @property
+    def lines(self) -> tuple[StepView, ...]:
+        """What there is up to now."""
+        return tuple(self._lines.values())
+
+    def note_frame(self, entries: Iterable[WorkerEntry]) -> None:
+        """Add what a worker reported."""
+        for entry in entries:
+            if isinstance(entry, WaitOpened | WaitClosed):
+                _note_wait(self._lines, entry)
+            elif line := _line(entry):
+                self._lines[line.key] = line
+
+    def note_ends(self, entries: Iterable[EngineEntry]) -> None:
+        """Add what the engine wrote."""
+        for entry in entries:
+            _note_end(self._lines, entry)
 
 
 def _line(entry: WorkerEntry) -> StepView | None:
@@ -75,8 +97,8 @@ _MESSAGES: dict[type[WorkerEntry], str] = {Sent: "send", Started: "start", Publi
 def _note_wait(lines: dict[str, StepView], entry: WaitOpened | WaitClosed) -> None:
     if isinstance(entry, WaitOpened):
         lines.setdefault(entry.key, StepView(entry.key, _kind(entry.wait), "waiting"))
-    elif entry.key in lines:
-        lines[entry.key] = replace(lines[entry.key], status="closed")
+    else:
+        lines[entry.key] = replace(lines.get(entry.key, StepView(entry.key, WAIT, "")), status="closed")
 
 
 def _note_end(lines: dict[str, StepView], entry: EngineEntry) -> None:
@@ -90,9 +112,9 @@ def _note_end(lines: dict[str, StepView], entry: EngineEntry) -> None:
         case Failed():
             _end(lines, entry.key, "failed", entry.at_ms, failure=entry.failure)
         case CancelRequested():
-            lines[f"cancel {entry.pos}"] = StepView("cancel", "cancel", "requested", at_ms=entry.at_ms)
+            lines["cancel"] = StepView("cancel", "cancel", "requested", at_ms=entry.at_ms)
         case WorkerLosses():
-            lines[f"losses {entry.pos}"] = StepView("losses", "losses", "failed", entry.losses, entry.at_ms)
+            lines["losses"] = StepView("losses", "losses", "failed", entry.losses, entry.at_ms)
 
 
 def _end(
@@ -103,7 +125,7 @@ def _end(
     output: bytes | None = None,
     failure: Failure | None = None,
 ) -> None:
-    line = lines.get(key, StepView(key, "wait", status))
+    line = lines.get(key, StepView(key, WAIT, status))
     if line.status != "closed":
         lines[key] = replace(line, status=status, at_ms=at_ms, output=output, failure=failure)
 

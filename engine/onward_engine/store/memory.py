@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from itertools import islice
 
 from msgspec.structs import replace
-from onward_protocol.codec import decode_engine_entries, decode_entries
 from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
-from ..model import Run, StepView
-from ..rules.history import history
+from ..model import Run
+from .journals import page_of, steps_of
 from .memory_tables import MemoryTables
-from .port import Committed, Op, RunFilter
+from .port import JOURNAL_PAGE_BYTES, STEPS_PAGE, Committed, JournalPage, Op, RunFilter, StepPage
 from .work.batch import apply_batch
 
 
@@ -43,16 +42,15 @@ class MemoryStore:
         matching = (run for run in newest_first if _is_wanted(run, wanted))
         return [replace(run, input=b"", output=b"") for run in islice(matching, wanted.limit)]
 
-    async def steps(self, run: str) -> list[StepView]:
-        """Return a run's history; of an unknown run, none."""
+    async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
+        """See `Store`."""
         found = self._tables.run(run)
-        if found is None:
-            return []
-        journal = self._tables.journal(found)
-        return history(
-            (entry for _, _, data in journal.segments for entry in decode_entries(data)),
-            (entry for data in journal.entries for entry in decode_engine_entries(data)),
-        )
+        return StepPage() if found is None else steps_of(self._tables.rows(found, after), limit)
+
+    async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
+        """See `Store`. A row's place is its number."""
+        found = self._tables.run(run)
+        return JournalPage() if found is None else page_of(self._tables.rows(found, after), limit_bytes)
 
     async def event(self, event: str) -> Event | None:
         """Return an accepted event."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
 from onward_protocol.messages import AppManifest, Event, EventWait
 
@@ -12,6 +13,7 @@ from ..model import Run
 from ..rules import waits
 from ..rules.triggers import Catalog
 from .claims import RecentClaims, Taken
+from .journals import JournalRow
 from .port import StoreError
 from .tables import CLEANUP_KEY, Journal, OpenWait, QueueRow, QueueState, Remembered
 from .undo import Undo
@@ -31,7 +33,7 @@ class MemoryTables:
         self.runs: dict[int, Run] = {}
         self.events: dict[str, Event] = {}
         self._held: dict[str, list[int]] = defaultdict(list)
-        self._frames: dict[int, list[tuple[int, int, bytes]]] = defaultdict(list)
+        self._journal: dict[int, list[JournalRow]] = defaultdict(list)
         self._entries: dict[int, list[bytes]] = defaultdict(list)
         self._events_named: dict[str, list[tuple[int, int, Event]]] = defaultdict(list)
         self._answers: dict[str, Remembered] = {}
@@ -136,13 +138,23 @@ class MemoryTables:
     # -- the journal ------------------------------------------------------------------------------------------------
 
     def add_frame(self, run: Run, entries: bytes) -> None:
-        self._undo.append(self._frames[run.ord], (run.epoch, run.seq, entries))
+        self._append(run, run.epoch, run.seq, entries)
 
     def add_entry(self, run: Run, entry: bytes) -> None:
+        self._append(run, 0, run.pos, entry)
         self._undo.append(self._entries[run.ord], entry)
 
+    def _append(self, run: Run, epoch: int, seq: int, data: bytes) -> None:
+        journal = self._journal[run.ord]
+        self._undo.append(journal, JournalRow(len(journal) + 1, epoch, seq, data))
+
     def journal(self, run: Run) -> Journal:
-        return Journal(tuple(self._frames.get(run.ord, ())), tuple(self._entries.get(run.ord, ())))
+        frames = [row[1:] for row in self.rows(run) if row.epoch]
+        return Journal(tuple(frames), tuple(self._entries.get(run.ord, ())))
+
+    def rows(self, run: Run, after: int = 0) -> Iterator[JournalRow]:
+        """Return the rows of a run's journal behind the place `after`."""
+        return islice(self._journal.get(run.ord, ()), after, None)
 
     def entries_after(self, run: Run, pos: int) -> tuple[bytes, ...]:
         return tuple(self._entries.get(run.ord, ())[pos:])

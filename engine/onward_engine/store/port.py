@@ -76,7 +76,8 @@ class StartRun(Op[str], frozen=True):
 
 class Claim(Op[tuple[Assignment, ...]], frozen=True):
     """Take up to `limit` runs of these functions for one connection: epoch + 1, status ASSIGNED. Repeating the same
-    `claim` id changes nothing.
+    `claim` id changes nothing. A journal of more than `journal_bytes_max` (None: any) does not come with its run, so
+    that a long one holds up nobody: ask `Store.journal` for it.
     """
 
     claim: str
@@ -84,6 +85,7 @@ class Claim(Op[tuple[Assignment, ...]], frozen=True):
     generation: int
     functions: tuple[str, ...]
     limit: int
+    journal_bytes_max: int | None = None
 
 
 class Admit(Op[tuple[EngineEntry, ...] | None], frozen=True):
@@ -248,6 +250,32 @@ class RunFilter(Struct, frozen=True):
     before: int | None = None
 
 
+class JournalPage(Struct, frozen=True):
+    """Consecutive rows of a run's journal in the order stored, frames as (epoch, seq, entries) apart from encoded
+    engine entries. `next` is where to go on from; None when these were the last.
+    """
+
+    segments: tuple[tuple[int, int, bytes], ...] = ()
+    entries: tuple[bytes, ...] = ()
+    next: int | None = None
+
+
+JOURNAL_PAGE_BYTES = 256 * 1024
+"""A page of a journal: some milliseconds of reading, so that whoever asks next does not wait for a long run."""
+
+
+class StepPage(Struct, frozen=True):
+    """Consecutive lines of a run's history. A line whose key stood on an earlier page tells how that one went on.
+    `next` is where to go on from; None when these were the last.
+    """
+
+    steps: tuple[StepView, ...] = ()
+    next: int | None = None
+
+
+STEPS_PAGE = 1_000
+
+
 class StoreError(Exception):
     """The store cannot work at all, in words that say what to do. Base of the following."""
 
@@ -275,7 +303,20 @@ class Store(Protocol):
     async def apply(self, ops: Sequence[Op[object]]) -> Committed: ...
     async def run(self, run: str) -> Run | None: ...
     async def runs(self, wanted: RunFilter) -> list[Run]: ...
-    async def steps(self, run: str) -> list[StepView]: ...
+    async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
+        """Return the next lines of a run's history, about `limit`. `after` as for `journal`. Of an unknown run: an
+        empty page.
+        """
+        ...
+
+    async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
+        """Return the next rows of a run's journal: as many as fit into `limit_bytes`, and at least one. `after` is a
+        page's `next`; 0 is the beginning. A row is never changed and never moves, so pages of a journal that grows
+        meanwhile neither overlap nor skip; a page without `next` ends with what was committed when it was asked for.
+        Of an unknown run: an empty page.
+        """
+        ...
+
     async def event(self, event: str) -> Event | None: ...
     async def functions(self) -> list[AppManifest]: ...
     async def close(self) -> None: ...

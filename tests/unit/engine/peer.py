@@ -82,6 +82,7 @@ class Peer:
         self.frames: list[FromEngine] = []
         self.messages = 0
         self.most = 0  # runs held at once
+        self.is_mute = False  # over a line that has come to a standstill
         self._arrived = asyncio.Condition()
         self._tasks: list[asyncio.Future[None]] = []
 
@@ -184,10 +185,10 @@ class Peer:
     def _tick(self, pipe: Pipe, session: WorkerSession) -> None:
         if session.deadline_ms is not None and self.now_ms >= session.deadline_ms:
             session.tick(self.now_ms)
-            self._flush(pipe, session)
+        self._flush(pipe, session)
 
     def _flush(self, pipe: Pipe, session: WorkerSession) -> None:
-        for message in session.messages_to_send():
+        for message in () if self.is_mute else session.messages_to_send(self.now_ms):
             pipe.to_engine(message)
 
     def _note(self, frame: FromEngine) -> None:

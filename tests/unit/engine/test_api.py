@@ -194,6 +194,21 @@ def test_the_steps_of_a_run_are_listed() -> None:
     with_worker(check)
 
 
+def test_the_steps_of_a_long_run_are_listed_in_pages() -> None:
+    async def check(running: Engine, worker: Peer) -> None:
+        run = await send(running)
+        epoch = (await worker.next(Assign, run)).epoch
+        for n in range(1, 6):
+            worker.report(run, epoch, n, StepDone(f"load {n}", b"\x03"))
+        await asyncio.sleep(0.1)
+        first = (await ask(running.app, "GET", f"/v1/runs/{run}/steps?limit=3")).json
+        second = (await ask(running.app, "GET", f"/v1/runs/{run}/steps?limit=3&cursor={first['cursor']}")).json
+        assert [len(first["steps"]), len(second["steps"]), second["cursor"]] == [3, 2, None]
+        assert [step["key"] for step in first["steps"] + second["steps"]] == [f"load {n}" for n in range(1, 6)]
+
+    with_worker(check)
+
+
 def test_runs_are_listed_in_pages_newest_first() -> None:
     async def check(running: Engine, _: Peer) -> None:
         runs = [await send(running) for _ in range(5)]
@@ -225,6 +240,7 @@ def test_a_queued_run_is_cancelled_at_once_and_only_once() -> None:
         ("POST", "/v1/runs/run_x/cancel", 404),
         ("GET", "/v1/runs?status=happy", 400),
         ("GET", "/v1/runs?limit=many", 400),
+        ("GET", "/v1/runs/run_x/steps?cursor=end", 400),
         ("DELETE", "/v1/runs", 405),
         ("GET", "/nothing", 404),
     ],

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from onward_engine.auth import Access, is_loopback, read_or_make_token
 from onward_engine.engine import Engine
-from onward_engine.settings import Settings
+from onward_engine.settings import Bounds, Settings
 from onward_engine.store.memory import MemoryStore
 from onward_engine.web import CannotListen
 from onward_protocol.codec import encode, encode_message
 from onward_protocol.errors import CloseCode
 from onward_protocol.limits import SUBPROTOCOL, VERSIONS
-from onward_protocol.messages import Hello
+from onward_protocol.messages import Beat, Hello
 from starlette.routing import Route
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -213,6 +213,26 @@ def test_a_reader_that_takes_no_byte_for_10_seconds_is_given_up() -> None:
             await connection.over
             assert "blocked" in connection.fault
             assert 10_000 <= running.clock.monotonic_ms() - at_ms <= 12_600
+
+    simulate(main)
+
+
+def test_a_worker_that_beats_but_does_not_read_is_given_up_before_much_waits_for_it() -> None:
+    """Its beats say that it has seen nothing, and its socket takes all that it is given."""
+
+    async def main(network: Network) -> None:
+        bounds = Bounds(outbound_bytes_max=100_000)
+        async with serving(network, bounds=bounds) as running, dial(running, ping_interval=None) as websocket:
+            await websocket.send(HELLO)
+            await websocket.recv()
+            (connection,) = running.connections
+            for n in range(2_000):  # 64 bytes each, ten a second
+                connection.fence(f"run_{n}", 1, "x" * 50)
+                running.connections.flush()
+                await asyncio.sleep(0.1)
+                if n % 50 == 0 and not connection.over.done():
+                    await websocket.send(encode_message([encode(Beat(n + 1, 1, 0))]))
+            assert "blocked: 100032 bytes wait for it" in connection.fault
 
     simulate(main)
 

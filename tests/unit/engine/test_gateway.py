@@ -32,7 +32,7 @@ from onward_protocol.messages import (
     Wake,
 )
 
-from tests.support import Network, simulate
+from tests.support import Network, VirtualLoop, simulate
 from tests.unit.engine.peer import NIL, SHOP, Peer, engine, park, send
 from tests.unit.engine.stores import Gated
 
@@ -93,6 +93,32 @@ def test_a_worker_that_falls_silent_is_dead_after_15_seconds() -> None:
             assert 10_000 <= running.clock.monotonic_ms() - at_ms <= 16_100
 
     simulate(main)
+
+
+def test_an_engine_that_was_stopped_for_a_while_does_not_take_its_workers_for_dead() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            worker = await Peer(running, slots=9, instance="wrk_worker").connect()
+            run = await send(running)
+            await worker.next(Assign, run)
+            worker.session.lost(worker.now_ms)  # what it says comes after the engine has looked at its clock
+            other = await Peer(running, instance="wrk_other").connect()
+            other.session.lost(other.now_ms)
+            stall(20)
+            at_ms = running.clock.monotonic_ms()
+            await asyncio.sleep(1)
+            assert len(running.connections) == 2
+            await worker.gone()
+            assert running.clock.monotonic_ms() - at_ms >= 15_000
+
+    simulate(main)
+
+
+def stall(seconds: float) -> None:
+    """Let time pass while nothing runs."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.stall(seconds)
 
 
 def test_a_newer_connection_of_a_worker_replaces_the_older_one() -> None:

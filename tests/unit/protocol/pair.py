@@ -10,6 +10,7 @@ from onward_protocol.holdings import Holdings
 from onward_protocol.lease import Lease
 from onward_protocol.limits import VERSIONS, Limits, Times
 from onward_protocol.messages import Assign, Checkpoint, Held, Hello, Outcome, StepDone
+from onward_protocol.packing import Packing
 from onward_protocol.session import EngineSession, FromEngine, FromWorker, Vitals, WorkerSession
 
 KIB = 1024
@@ -41,6 +42,7 @@ class Pair:
     limits: Limits = field(default_factory=Limits)
     now_ms: int = 0
     lease: Lease = field(default_factory=Lease)
+    packing: Packing | None = None
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.hello.held)
@@ -48,13 +50,14 @@ class Pair:
         self.down: deque[bytes] = deque()
         self.at_worker: list[FromEngine] = []
         self.at_engine: list[FromWorker] = []
-        self.engine = EngineSession(times=self.times, limits=self.limits, now_ms=self.now_ms)
+        self.engine = EngineSession(times=self.times, limits=self.limits, packing=self.packing, now_ms=self.now_ms)
         self.worker = WorkerSession(
             self.hello,
             holdings=self.holdings,
             vitals=lambda: Vitals(self.free_slots),
             lease=self.lease,
             limits=self.limits,
+            packing=self.packing,
             now_ms=self.now_ms,
         )
 
@@ -63,6 +66,16 @@ class Pair:
         self.exchange()
         self.engine.welcome("ses_1", 1, engine="test")
         self.exchange()
+        return self
+
+    def on_a_good_line(self) -> Pair:
+        """Carry so much in no time that both ends trust the line with as much as they ever do."""
+        for number in range(2):
+            self.engine.send(assign(f"run_down_{number}", size=5_000 * KIB))
+            self.worker.send(checkpoint(f"run_up_{number}", size=5_000 * KIB))
+        self.exchange()
+        self.take_at_engine()
+        self.take_at_worker()
         return self
 
     def exchange(self) -> None:
@@ -76,8 +89,8 @@ class Pair:
 
     def write(self) -> bool:
         """Put on the wire what both ends have to write; return whether anything is under way."""
-        self.up.extend(self.worker.messages_to_send())
-        self.down.extend(self.engine.messages_to_send())
+        self.up.extend(self.worker.messages_to_send(self.now_ms))
+        self.down.extend(self.engine.messages_to_send(self.now_ms))
         return bool(self.up or self.down)
 
     def read_up(self) -> None:

@@ -19,6 +19,7 @@ from onward_protocol.states import render_diagram, render_table
 from tests.unit.protocol.meanings import meaning
 from tests.unit.protocol.pair import Pair, held, hello
 
+BOTH_WAYS = (messages.Packed, messages.Part)
 PAGE = Path(__file__).parents[3] / "docs" / "protocol.md"
 VALUES = (
     *("Failure", "Event", "Draft", "Match", "Held", "RunRef", "Segment"),
@@ -42,7 +43,7 @@ def blocks() -> dict[str, str]:
     return {
         "diagram": f"```mermaid\n{render_diagram()}\n```\n\n{render_table()}",
         "worker frames": _tables(get_args(messages.WorkerFrame)),
-        "engine frames": _tables(kind for kind in get_args(messages.EngineFrame) if kind is not messages.Part),
+        "engine frames": _tables(kind for kind in get_args(messages.EngineFrame) if kind not in BOTH_WAYS),
         "worker entries": _tables(get_args(messages.WorkerEntry)),
         "waits": _tables(get_args(messages.Wait)),
         "engine entries": _tables(get_args(messages.EngineEntry)),

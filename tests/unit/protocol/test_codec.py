@@ -85,9 +85,9 @@ def test_every_kind_has_a_sample(union: Any) -> None:
     assert {*union.__args__} <= {type(value) for value in [*values, *waits]}
 
 
-def test_tags_of_the_two_directions_do_not_overlap_but_for_parts() -> None:
+def test_tags_of_the_two_directions_do_not_overlap_but_for_what_carries_frames() -> None:
     worker, engine = ({tag_of(kind) for kind in union.__args__} for union in (WorkerFrame, EngineFrame))
-    assert worker & engine == {tag_of(messages.Part)}
+    assert worker & engine == {tag_of(messages.Part), tag_of(messages.Packed)}
 
 
 @given(st.lists(anything(WorkerFrame), max_size=3))

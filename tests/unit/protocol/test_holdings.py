@@ -10,6 +10,12 @@ ONE = Held("run_a", 3, 9, 8, 2, "parked")
 TWO = Held("run_b", 1, 0, 0, 0, "running")
 
 
+def test_what_came_to_a_run_around_its_end_makes_no_difference() -> None:
+    one, other = (Held("run_a", 3, 9, 8, known, "ended") for known in (1, 2))
+    assert hash_of(one) == hash_of(other)
+    assert not compare([one], [other])
+
+
 def test_the_hash_of_a_held_run_is_the_documented_one() -> None:
     array = b"\x95\xa5run_a\x03\x09\x02\xa6parked"
     assert hash_of(ONE) == int.from_bytes(blake2b(array, digest_size=8).digest(), "big")

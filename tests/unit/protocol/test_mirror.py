@@ -23,10 +23,12 @@ from onward_protocol.messages import (
     Fence,
     HandedBack,
     Held,
+    Journal,
     Outcome,
     Parked,
     Return,
     RunCompleted,
+    Segment,
     Wake,
 )
 from onward_protocol.session import FromEngine
@@ -34,7 +36,7 @@ from onward_protocol.session import FromEngine
 from tests.unit.protocol.pair import Pair
 
 SMALL = replace(
-    Limits(), send_bytes_max=4_000, part_threshold_bytes=2_000, part_bytes=500, flush_parts_bytes=1_000, streams_max=3
+    Limits(), part_threshold_bytes=2_000, part_bytes=500, flow_bytes_min=4_000, flow_bytes_max=16_000, streams_max=3
 )
 RUNS = [f"run_{number}" for number in range(6)]
 
@@ -53,6 +55,7 @@ class Simulation:
         self.positions = dict.fromkeys(RUNS, 0)
         self.stored: dict[str, int] = {}
         self.owned: dict[str, str] = {}  # as the engine sees it: run -> running, parked, or ended
+        self.streamed: dict[str, list[Journal]] = {}  # what is to follow an assignment
         self.acks: list[Ack] = []
         self.frames: list[Checkpoint] = []
 
@@ -60,7 +63,7 @@ class Simulation:
         moves: list[Callable[[], None]] = [
             *[self.write, self.read_up, self.read_down] * 4,
             *[self.progress] * 4,
-            *[self.acknowledge, self.assign, self.wake, self.pass_time] * 2,
+            *[self.acknowledge, self.assign, self.go_on, self.wake, self.pass_time] * 2,
             self.evict,
             self.send_again,
             self.cancel,
@@ -103,6 +106,8 @@ class Simulation:
 
     def settle(self) -> None:
         """Deliver everything, and one more beat with its digest."""
+        while self.streamed:
+            self.go_on()
         while self.pair.write():
             while self.pair.up:
                 self.read_up()
@@ -152,8 +157,23 @@ class Simulation:
         self.stored[run] = 0
         entries = tuple(Due(pos, "k", 0) for pos in range(1, self.positions[run] + 1))
         size = self.random.choice([0, 0, 5_000])
-        self.pair.engine.send(Assign(run, self.epochs[run], "app/f", 0, 1, input=b"\0" * size, entries=entries))
+        assign = Assign(run, self.epochs[run], "app/f", 0, 1, input=b"\0" * size, entries=entries)
         self.owned[run] = "running"
+        if self.random.random() < 0.5:
+            pieces = [Journal(run, assign.epoch, (Segment(1, 1, bytes(size)),), (entry,)) for entry in entries]
+            self.streamed[run] = [*pieces, Journal(run, assign.epoch, last=True)]
+            assign = changed(assign, entries=(), journal_follows=True)
+        self.pair.engine.send(assign)
+
+    def go_on(self) -> None:
+        """Send the next piece of a journal, unless its run was taken back."""
+        if self.streamed:
+            run = self.random.choice(list(self.streamed))
+            piece = self.streamed[run].pop(0)
+            if piece.last:
+                del self.streamed[run]
+            if self.pair.engine.mirror.knows(run, piece.epoch):
+                self.pair.engine.send(piece)
 
     def wake(self) -> None:
         if run := self.some_owned("running", "parked"):
@@ -169,6 +189,7 @@ class Simulation:
 
     def fence(self) -> None:
         if run := self.some_owned("running", "parked", "ended"):
+            self.streamed.pop(run, None)
             self.pair.engine.send(Fence(run, self.epochs[run]))
             del self.owned[run]
 

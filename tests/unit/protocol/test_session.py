@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from onward_protocol.codec import decode_engine_message, decode_worker_message, encode, encode_message
 from onward_protocol.errors import CloseCode, LocalMisuse, ProtocolError
+from onward_protocol.holdings import Difference
 from onward_protocol.limits import Limits
 from onward_protocol.messages import (
     Ack,
@@ -84,29 +85,31 @@ def test_a_wake_takes_a_slot_only_if_it_says_so() -> None:
 
 def test_small_frames_of_one_moment_travel_in_one_message() -> None:
     pair = Pair().open()
-    for seq in range(1, 101):
+    for seq in range(1, 51):
         pair.worker.send(checkpoint(seq=seq))
-    messages = pair.worker.messages_to_send()
+    messages = pair.worker.messages_to_send(pair.now_ms)
     assert len(messages) == 1
-    assert len(decode_worker_message(messages[0])) == 100
+    assert len(decode_worker_message(messages[0])) == 50
 
 
 def test_no_message_is_larger_than_what_may_be_sent() -> None:
-    pair = Pair().open()
-    for seq in range(1, 21):
+    limits = replace(Limits(), send_bytes_max=150 * KIB)
+    pair = Pair(limits=limits).open().on_a_good_line()
+    for seq in range(1, 6):
         pair.worker.send(checkpoint(seq=seq, size=100 * KIB))
-    messages = pair.worker.messages_to_send()
-    assert max(map(len, messages)) <= Limits().send_bytes_max
-    assert sum(len(decode_worker_message(message)) for message in messages) == 20
+    messages = pair.worker.messages_to_send(pair.now_ms)
+    assert max(map(len, messages)) <= limits.send_bytes_max
+    frames = [frame for message in messages for frame in decode_worker_message(message)]
+    assert [frame.seq for frame in frames if isinstance(frame, Checkpoint)] == [1, 2, 3, 4, 5]
 
 
-def test_a_frame_of_exactly_the_threshold_travels_whole_and_one_byte_more_in_parts() -> None:
+def test_on_a_good_line_a_frame_of_the_threshold_travels_whole_and_one_byte_more_in_parts() -> None:
     around = len(encode(assign(size=200 * KIB))) - 200 * KIB
     size = Limits().part_threshold_bytes - around
     for extra, kind in ((0, Assign), (1, Part)):
-        pair = Pair().open()
+        pair = Pair().open().on_a_good_line()
         pair.engine.send(assign(size=size + extra))
-        assert type(decode_engine_message(pair.engine.messages_to_send()[0])[0]) is kind
+        assert type(decode_engine_message(pair.engine.messages_to_send(pair.now_ms)[0])[0]) is kind
 
 
 def test_a_large_frame_arrives_whole() -> None:
@@ -116,21 +119,66 @@ def test_a_large_frame_arrives_whole() -> None:
     assert pair.at_worker[-1] == assign(size=5_000 * KIB)
 
 
-def test_one_write_takes_a_limited_amount_of_parts_so_that_the_socket_can_push_back() -> None:
+def test_no_more_is_under_way_than_the_peer_answers_for() -> None:
     pair = Pair().open()
     pair.engine.send(assign(size=5_000 * KIB))
-    written = sum(map(len, pair.engine.messages_to_send()))
-    assert written <= Limits().flush_parts_bytes + Limits().part_bytes
-    assert pair.engine.wants_write
+    written = sum(map(len, pair.engine.messages_to_send(pair.now_ms)))
+    assert written <= Limits().flow_bytes_min * 5 // 4
+    assert (pair.engine.wants_write, pair.engine.is_drained) == (False, False)
 
 
-def test_an_ack_of_another_run_and_a_beat_overtake_a_large_frame() -> None:
+def test_a_beat_is_answered_at_once_however_much_waits() -> None:
+    """The beat goes before everything that is not written, and so does its answer."""
+    pair = Pair().open()
+    pair.worker.send(checkpoint(size=4_000 * KIB))
+    pair.engine.send(assign(size=4_000 * KIB))
+    pair.write()
+    pair.up.clear()
+    pair.down.clear()
+    pair.now_ms = 5_000
+    pair.worker.tick(pair.now_ms)
+    beat = decode_worker_message(pair.worker.messages_to_send(pair.now_ms)[0])[0]
+    assert isinstance(beat, Beat)
+    pair.engine.receive(encode_message([encode(beat)]), pair.now_ms)
+    assert decode_engine_message(pair.engine.messages_to_send(pair.now_ms)[0])[0] == BeatAck(beat.n)
+
+
+def test_an_ack_of_another_run_overtakes_a_large_frame() -> None:
     pair = Pair().open()
     pair.engine.send(assign(size=5_000 * KIB))
-    pair.engine.messages_to_send()
+    pair.write()
     pair.engine.send(Ack("run_b", 1, 7))
-    first = decode_engine_message(pair.engine.messages_to_send()[0])
-    assert first[0] == Ack("run_b", 1, 7)
+    pair.exchange()
+    assert [type(frame) for frame in pair.at_worker] == [Welcome, Ack, Assign]
+
+
+def test_a_large_hello_comes_in_messages_of_a_few_seconds_each_on_the_poorest_line() -> None:
+    pair = Pair(hello(held=tuple(held(f"run_{n:032}") for n in range(2_000))))
+    messages = pair.worker.messages_to_send(0)
+    assert max(map(len, messages)) < 5 * KIB
+    for number, message in enumerate(messages):
+        pair.engine.tick(2_900 * number)
+        pair.engine.receive(message, 2_900 * number)
+    assert pair.engine.hello == pair.hello
+
+
+def test_a_worker_waits_for_the_answer_to_a_large_hello_as_long_as_that_may_take() -> None:
+    pair = Pair(hello(held=tuple(held(f"run_{n:032}") for n in range(2_000))))
+    size = sum(map(len, pair.worker.messages_to_send(0)))
+    assert pair.worker.deadline_ms == 15_000 * (1 + size // Limits().flow_bytes_min)
+    small = Pair()
+    small.worker.messages_to_send(0)
+    assert small.worker.deadline_ms == 15_000
+
+
+def test_the_last_words_wait_for_no_answer() -> None:
+    """After a Bye nobody beats any more: what is left goes as fast as the socket takes it."""
+    pair = Pair().open()
+    pair.worker.send(checkpoint(size=900 * KIB))
+    pair.write()
+    pair.worker.send(Bye())
+    pair.write()
+    assert pair.worker.is_drained
 
 
 def test_frames_of_one_run_keep_their_order_behind_a_large_one() -> None:
@@ -415,32 +463,52 @@ def test_a_list_of_twenty_thousand_runs_delays_no_beat() -> None:
     pair.write()
     pair.read_down()
     pair.worker.tick(pair.now_ms)  # the list goes in parts, a plain beat in front of it
-    first = decode_worker_message(pair.worker.messages_to_send()[0])
+    first = decode_worker_message(pair.worker.messages_to_send(pair.now_ms)[0])
     assert [type(frame) for frame in first][:2] == [Beat, Part]
 
 
-def test_while_large_frames_are_under_way_beats_carry_no_digest() -> None:
-    pair = Pair(hello(held=(held(),))).open()
+def test_while_a_large_frame_is_under_way_its_run_is_left_out_of_the_digest_and_all_others_are_compared() -> None:
+    pair = Pair(hello(held=(held(), held("run_b")))).open()
     pair.take_at_engine()
     pair.worker.send(checkpoint(size=5_000 * KIB))
     pair.holdings.put(held(last_seq=1))
+    pair.holdings.drop("run_b")
     pair.now_ms = 5_000
     pair.worker.tick(pair.now_ms)
     pair.exchange()
-    assert [frame.digest for frame in pair.at_engine if isinstance(frame, Beat)] == [None]
+    lists = [
+        (frame.apart, frame.held) for frame in pair.at_engine if isinstance(frame, Beat) and frame.digest is not None
+    ]
+    assert lists == [(("run_a",), None), (("run_a",), ())]
+    assert [frame.lost for frame in pair.at_engine if isinstance(frame, Difference)] == [(held("run_b"),)]
+    assert [(item.run, item.last_seq) for item in pair.engine.mirror.holdings] == [("run_a", 1)]
 
 
-def test_a_digest_that_is_overdue_goes_behind_the_large_frames_and_is_right() -> None:
+def test_when_a_large_frame_is_through_its_run_is_compared_again() -> None:
     pair = Pair(hello(held=(held(),))).open()
-    pair.take_at_engine()
     pair.worker.send(checkpoint(size=5_000 * KIB))
     pair.holdings.put(held(last_seq=1))
-    for pair.now_ms in (5_000, 10_000, 15_000):
-        pair.worker._last_received_ms = pair.now_ms  # the engine is heard, it is the way up that is slow
-        pair.worker.tick(pair.now_ms)
     pair.exchange()
-    kinds = [type(frame) for frame in pair.at_engine]
-    assert kinds == [Beat, Beat, Beat, Checkpoint, Beat]
+    pair.take_at_engine()
+    pair.now_ms = 5_000
+    pair.worker.tick(pair.now_ms)
+    pair.exchange()
+    assert [(frame.apart, frame.count) for frame in pair.at_engine if isinstance(frame, Beat)] == [((), 1)]
+
+
+def test_a_digest_behind_more_than_may_be_under_way_is_preceded_by_a_beat_that_is_not() -> None:
+    """The digest keeps its turn, or it would be wrong; the lease cannot wait for it."""
+    pair = Pair(hello(held=(held(),))).open()
+    for seq in range(1, 20):
+        pair.worker.send(checkpoint(seq=seq, size=3 * KIB))
+    pair.holdings.put(held(last_seq=19))
+    pair.now_ms = 5_000
+    pair.worker.tick(pair.now_ms)
+    first = decode_worker_message(pair.worker.messages_to_send(pair.now_ms)[0])[0]
+    assert isinstance(first, Beat)
+    assert first.digest is None
+    pair.exchange()
+    assert not pair.engine._is_list_asked
 
 
 def test_a_run_that_ended_is_held_until_its_last_frame_is_acknowledged() -> None:

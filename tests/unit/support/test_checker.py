@@ -88,7 +88,9 @@ def complain(history: History) -> None:
 
 def repeat_a_body(history: History) -> None:
     one = next(one for one in history.ledger.executions if not one.is_raised)
-    again = Execution(99, one.run, one.step, 1, one.worker, one.began_at_ms + 10, (), ended_at_ms=one.ended_at_ms)
+    again = Execution(
+        one.run, one.step, 1, one.worker, (), number=99, began_at_ms=one.began_at_ms + 10, ended_at_ms=one.ended_at_ms
+    )
     history.ledger.by_step[one.run, one.step].append(again)
 
 

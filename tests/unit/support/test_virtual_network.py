@@ -60,6 +60,25 @@ def test_a_round_trip_takes_twice_the_latency() -> None:
     assert simulate(main) == (100, 200)
 
 
+def test_a_line_of_a_limited_speed_delivers_bit_by_bit_in_both_directions_at_once() -> None:
+    async def main(network: Network) -> tuple[int, int, int]:
+        network.latency_ms = (100, 100)
+        reader, writer = await connect(network)
+        network.bytes_s = 10_000
+        started_s = asyncio.get_running_loop().time()
+        writer.write(bytes(20_000))
+        await reader.readexactly(1_460)
+        first_ms = elapsed_ms(started_s)
+        await reader.readexactly(18_540)
+        writer.write(b"x")
+        await reader.readexactly(1)
+        return first_ms, elapsed_ms(started_s), len(network.trace)
+
+    first_ms, last_ms, passed = simulate(main)
+    assert (first_ms, last_ms) == (100 + 146 + 100 + 146, 200 + 2_000 + 146 + 200)
+    assert passed > 25
+
+
 def test_bytes_keep_their_order_whatever_the_latency_and_the_fragments() -> None:
     async def main(network: Network) -> bytes:
         network.latency_ms, network.fragment_bytes = (0, 500), 7

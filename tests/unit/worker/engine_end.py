@@ -96,7 +96,7 @@ class Peer:
 
     def flush(self) -> None:
         """Send what waits, such as the answers to beats."""
-        for message in self.session.messages_to_send():
+        for message in self.session.messages_to_send(now_ms()):
             self.wire.down.put_nowait(message)
 
     async def next(self, kind: type[F], where: Callable[[F], bool] = lambda frame: True) -> F:

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from onward.checkpoint import Checkpoint
 from onward.config import Retry
 from onward.errors import NonRetryable, RetryAfter, StepFailed, StepInsideStep
 from onward.host import Host
@@ -322,7 +323,7 @@ async def test_a_barrier_is_durable_before_and_after() -> None:
         await host.step(call(note, "charge", id="charge", barrier=True))
         await host.step(call(note, "after", id="after"))
 
-    engine = PaperEngine(Program(function, window=16), auto=False)
+    engine = PaperEngine(Program(function, checkpoint=Checkpoint.PIPELINED), auto=False)
     engine.start()
     for expected in (["before"], ["before", "charge"], ["before", "charge", "after"]):
         await quiet(engine)

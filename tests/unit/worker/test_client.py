@@ -157,6 +157,23 @@ async def test_runs_are_read_listed_and_cancelled(client: Calls, engine: Script)
     ]
 
 
+async def test_a_long_history_is_put_together_from_pages(client: Calls, engine: Script) -> None:
+    def line(key: str, kind: str, status: str) -> dict[str, str]:
+        return {"key": key, "kind": kind, "status": status}
+
+    begun = [line("nap", "sleep", "waiting"), line("pay", "step", "retrying"), line("mail", "event", "closed")]
+    engine.reply(200, {"steps": begun, "cursor": "7"})
+    ended = [line("nap", "wait", "completed"), line("pay", "step", "failed"), line("mail", "wait", "completed")]
+    engine.reply(200, {"steps": [*ended, line("ship", "step", "completed")], "cursor": None})
+    assert [(step.key, step.kind, step.status) for step in await client.steps("run_1")] == [
+        ("nap", "sleep", "completed"),
+        ("pay", "step", "failed"),
+        ("mail", "event", "closed"),
+        ("ship", "step", "completed"),
+    ]
+    assert [asked.path for asked in engine.asked] == ["/v1/runs/run_1/steps", "/v1/runs/run_1/steps?cursor=7"]
+
+
 async def test_a_refusal_has_the_engines_own_words(client: Calls, engine: Script) -> None:
     problem = {"title": "Not found", "detail": "There is no run run_1.", "code": "unknown_run", "status": 404}
     engine.reply(404, problem, headers={"content-type": "application/problem+json"})

@@ -2,18 +2,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from onward import Checkpoint, Concurrency, ConfigError, Retry
+from onward import Concurrency, ConfigError, Retry
 
 
 def test_five_attempts_are_the_default() -> None:
     assert Retry().attempts == 5
-
-
-def test_only_the_presets_that_exist_can_be_chosen() -> None:
-    assert {name: getattr(Checkpoint, name).window for name in vars(Checkpoint) if name.isupper()} == {
-        "SAFE": 1,
-        "PIPELINED": 16,
-    }
 
 
 @pytest.mark.parametrize(
@@ -26,7 +19,6 @@ def test_only_the_presets_that_exist_can_be_chosen() -> None:
         (lambda: Retry(backoff="soon"), "backoff"),
         (lambda: Retry(max_backoff="25h"), "max_backoff"),
         (lambda: Concurrency(0), "limit"),
-        (lambda: Checkpoint(window=0), "window"),
     ],
 )
 def test_a_wrong_value_is_refused_where_it_is_written(make: Callable[[], Any], option: str) -> None:

@@ -10,9 +10,11 @@ from itertools import pairwise
 import pytest
 from onward import App, Context, step
 from onward.app import manifests
+from onward.checkpoint import Checkpoint as Setting
 from onward.connection.conversation import Profile
 from onward.connection.link import Refused
 from onward.daemon import Daemon
+from onward_protocol.codec import decode_entries
 from onward_protocol.holdings import Difference
 from onward_protocol.messages import (
     Ack,
@@ -28,6 +30,7 @@ from onward_protocol.messages import (
     Return,
     RunCompleted,
     RunRef,
+    StepDone,
 )
 from onward_protocol.mirror import Mirror
 
@@ -52,6 +55,12 @@ async def chain(ctx: Context[list[str]]) -> int:
     for name in ctx.data:
         await work(name)
     return len(ctx.data)
+
+
+@app.function(list[str], checkpoint=Setting.PERFORMANT)
+async def buffered(ctx: Context[list[str]]) -> None:
+    for name in ctx.data:
+        await work(name)
 
 
 @app.function(str)
@@ -412,6 +421,24 @@ def test_a_drain_finishes_the_running_step_hands_the_run_back_and_says_goodbye()
         assert (await peer.next(Bye)).unfinished == ()
         await until(lambda: daemon.state == "stopped")
         assert started == ["a"]
+
+    tell(story)
+
+
+def test_a_worker_that_gives_its_steps_up_has_sent_what_was_finished_before_it_says_goodbye() -> None:
+    async def story(dock: Dock, daemon: Daemon) -> None:
+        gates["c"] = asyncio.Event()
+        peer = await dock.accept()
+        await peer.welcome()
+        peer.send(assign("run_1", "shop/buffered", ["a", "b", "c"]))
+        await until(lambda: started == ["a", "b", "c"])
+        daemon.abandon()
+        frame = await peer.next(Checkpoint)
+        assert [entry.key for entry in decode_entries(frame.entries) if isinstance(entry, StepDone)] == [
+            "work@0#0",
+            "work@0#1",
+        ]
+        assert (await peer.next(Bye)).unfinished == (RunRef("run_1", 1),)
 
     tell(story)
 

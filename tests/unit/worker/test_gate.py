@@ -48,3 +48,28 @@ def test_nothing_starts_between_the_end_of_a_barrier_and_its_acknowledgement() -
     assert not gate.lets_pass(False, 0)
     gate.acknowledged(1)
     assert gate.lets_pass(False, 0)
+
+
+def test_a_body_that_was_given_up_counts_until_what_it_was_given_up_for_is_durable() -> None:
+    gate = after(results=1, acked=0, window=2)
+    assert gate.lets_pass(False, 0)
+    gate.drop()
+    assert not gate.lets_pass(False, 0)
+    gate.acknowledged(1)
+    assert gate.lets_pass(False, 0)
+
+
+def test_a_body_that_was_given_up_before_the_cause_was_sent_counts_with_it() -> None:
+    gate = Gate(2)
+    gate.count()
+    gate.drop()
+    gate.sent(1)
+    assert not gate.lets_pass(False, 0)
+    gate.acknowledged(1)
+    assert gate.lets_pass(False, 0)
+
+
+def test_a_body_that_was_given_up_for_something_durable_does_not_count() -> None:
+    gate = after(results=1, acked=1)
+    gate.drop()
+    assert gate.lets_pass(False, 0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from onward.errors import NonDeterminism
 from onward.host import Host
+from onward.parallel import Completed, race, run_each
 from onward_protocol.messages import RunFailed
 
 from tests.support.paper_engine import output_of
@@ -57,6 +58,19 @@ async def raced(host: Host) -> list[str]:
     return [task.result() for task in done]
 
 
+async def raced_by_name(host: Host) -> list[str]:
+    winner = await race({name: gathered(host) for name in ("a", "b")})
+    return [winner.name, *winner.value, host.key("k")]
+
+
+async def completed(host: Host) -> list[str]:
+    return [done.result() async for done in Completed(asyncio.ensure_future(key(host)) for _ in range(3))]
+
+
+async def mapped(host: Host) -> list[str]:
+    return await run_each(lambda _: key(host), range(3), 2)
+
+
 GOLDEN: list[tuple[Callable[[Host], Awaitable[Any]], list[Any]]] = [
     (gathered, ["k@0#0", "k@0.0#0", "k@0.1#0", "k@0#1"]),
     (grouped, ["k@0.0#0", "k@0.1#0"]),
@@ -65,6 +79,9 @@ GOLDEN: list[tuple[Callable[[Host], Awaitable[Any]], list[Any]]] = [
     (waited_for_nothing, ["k@0.0#0"]),
     (shielded, ["k@0.0#0", "k@0#0"]),
     (timed, ["k@0#0"]),
+    (raced_by_name, ["a", "k@0.0#0", "k@0.0.0#0", "k@0.0.1#0", "k@0.0#1", "k@0#0"]),
+    (completed, ["k@0.0#0", "k@0.1#0", "k@0.2#0"]),
+    (mapped, ["k@0.0#0", "k@0.1#0", "k@0.2#0"]),
 ]
 
 
@@ -109,7 +126,7 @@ async def test_timers_of_wait_for_and_timeout_have_the_keys_of_their_branch() ->
     assert await output_of(function) == ["timer@0#2"]
 
 
-async def test_as_completed_of_coroutines_is_refused() -> None:
+async def test_as_completed_of_coroutines_is_refused_and_ours_is_named() -> None:
     async def function(host: Host) -> None:
         for next_one in asyncio.as_completed([key(host)]):
             await next_one
@@ -117,7 +134,7 @@ async def test_as_completed_of_coroutines_is_refused() -> None:
     outcome = await output_of(function)
     assert isinstance(outcome, RunFailed)
     assert outcome.failure.type == NonDeterminism.__name__
-    assert "as_completed" in outcome.failure.message
+    assert "ctx.as_completed" in outcome.failure.message
 
 
 async def test_as_completed_of_tasks_is_not() -> None:

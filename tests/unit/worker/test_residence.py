@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from onward import step
 from onward.errors import Evicted, RunCancelled, StepFailed
 from onward.host import Host
 from onward.run.bodies import ChangedArgumentsWarning
@@ -256,6 +257,10 @@ async def other(value: int = 0) -> int:
     return 2
 
 
+def plain_one() -> int:
+    return 1
+
+
 async def test_another_function_under_the_key_of_a_recorded_step_is_non_determinism() -> None:
     async def before(host: Host) -> None:
         await host.step(call(one, id="s"))
@@ -269,13 +274,23 @@ async def test_another_function_under_the_key_of_a_recorded_step_is_non_determin
     assert "recorded for one, and now calls other" in outcome.failure.message
 
 
-async def test_the_same_step_called_elsewhere_in_the_code_is_non_determinism() -> None:
+WAYS_TO_ASK: list[Callable[[Host], Coroutine[Any, Any, Any]]] = [
+    lambda host: host.step(call(one)),
+    lambda _: step(one)(),
+    lambda _: step(plain_one).aio(),
+]
+
+
+@pytest.mark.parametrize("ask", WAYS_TO_ASK, ids=["called by the host", "declared", "declared sync"])
+async def test_the_same_step_called_elsewhere_in_the_code_is_non_determinism(
+    ask: Callable[[Host], Coroutine[Any, Any, Any]],
+) -> None:
     async def before(host: Host) -> None:
-        await host.step(call(one))
+        await ask(host)
         await host.wait("w", Sleep(1))
 
     async def after(host: Host) -> None:
-        await host.step(call(one))
+        await ask(host)
 
     outcome = await replayed_with(before, after)
     assert isinstance(outcome, RunFailed)

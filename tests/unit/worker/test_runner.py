@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from onward.checkpoint import Checkpoint as Setting
 from onward.host import Host
 from onward_protocol.messages import (
     Ack,
@@ -268,12 +269,15 @@ async def test_a_run_that_ended_is_held_until_its_last_frame_is_durable() -> Non
 
 
 async def test_unacknowledged_frames_are_sent_again_in_order() -> None:
+    async def large() -> bytes:
+        return bytes(1_000)
+
     async def function(host: Host) -> None:
-        await host.step(call(passing))
-        await host.step(call(passing))
+        await host.step(call(large))
+        await host.step(call(large))
         await blocked(host)
 
-    engine = PaperEngine(Program(function, window=16), auto=False)
+    engine = PaperEngine(Program(function, checkpoint=Setting.PIPELINED), auto=False)
     engine.start()
     await quiet(engine)
     sent = [frame.seq for frame in engine.sent if isinstance(frame, Checkpoint)]

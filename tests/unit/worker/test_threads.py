@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from onward.checkpoint import Checkpoint
 from onward.errors import Evicted, RunCancelled, StepFailed
 from onward.host import Host
-from onward_protocol.messages import CancelRequested, Due, EventWait, Fence, Parked, RunFailed, Sleep
+from onward_protocol.codec import decode_entries
+from onward_protocol.messages import CancelRequested, Due, EventWait, Fence, HandedBack, Parked, RunFailed, Sleep
 from onward_protocol.messages import RunCancelled as CancelledOutcome
 
 from tests.support.paper_engine import PaperEngine, Program, call, finished, output_of, until
@@ -350,3 +352,20 @@ async def test_many_sync_runs_beside_each_other_end(seed: int) -> None:
     for number in range(8):
         engine.start(f"run_{seed}_{number}")
     assert [await finished(engine, run) for run in list(engine.runs)] == [6] * 8
+
+
+@pytest.mark.parametrize(("preset", "frames"), [(Checkpoint.SAFE, 7), (Checkpoint.BLENDED, 3), (Checkpoint.OFF, 7)])
+async def test_its_steps_are_made_durable_as_its_setting_says(preset: Checkpoint, frames: int) -> None:
+    ledger = Ledger()
+
+    def function(host: Host) -> int:
+        return sum(step(host, ledger.keep, 1) for _ in range(7))
+
+    engine = PaperEngine(sync(function, checkpoint=preset))
+    run = engine.start()
+    while (ended := await finished(engine)) == HandedBack("its time here is over"):
+        run.outcome = None
+        engine.runner.handle(run.assign())
+    with_entries = [segment for segment in run.segments if decode_entries(segment.entries)]
+    assert (ended, len(ledger.runs), len(with_entries)) == (7, 7, frames)
+    await engine.runner.close()

@@ -7,8 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
-from onward import App, ConfigError, Context, NotConnected, Worker
+from onward import App, ConfigError, Context, NotConnected, Worker, step
+from onward.checkpoint import Checkpoint as Setting
+from onward.checkpoint import CheckpointOption
 from onward.worker import _settings_of
+from onward_protocol.codec import decode_entries
 from onward_protocol.messages import Bye, Checkpoint, Hello, RunCompleted
 
 from tests.support import Network, simulate
@@ -26,6 +29,10 @@ async def pool(app: App) -> AsyncGenerator[str]:
 
 app = App("shop", lifespan=pool)
 other = App("desk")
+
+
+@step
+async def tick() -> None: ...
 
 
 @app.function(str)
@@ -71,6 +78,48 @@ def test_it_offers_what_it_runs_and_gives_the_lifespan_to_every_run() -> None:
 
     opened.clear()
     simulate(main)
+
+
+async def steps_in_the_first_frame(setting: CheckpointOption | None, own: CheckpointOption | None) -> int:
+    """Run two steps in a worker with such a setting, as a function with such a setting of an App with another one."""
+    counting = App("count", checkpoint=Setting.PERFORMANT)
+
+    @counting.function(int, checkpoint=own)
+    async def twice(ctx: Context[int]) -> None:
+        await tick()
+        await tick()
+
+    dock = Dock()
+    async with Worker(counting, checkpoint=setting, dial=dock.dial) as worker:
+        peer = await dock.accept()
+        await peer.welcome()
+        peer.send(assign("run_1", "count/twice", 1))
+        frame = await peer.next(Checkpoint)
+        worker.stop(drain=False)
+        peer.wire.cut()
+        answering = asyncio.create_task(acknowledge_everything(dock))
+    answering.cancel()
+    return len(decode_entries(frame.entries))
+
+
+@pytest.mark.parametrize(
+    ("setting", "own", "steps"),
+    [
+        (None, None, 2),
+        (Setting.SAFE, None, 1),
+        ("safe", None, 1),
+        ("buffered_steps=5", None, 2),
+        (Setting.SAFE, Setting.PERFORMANT, 2),
+        (Setting.PERFORMANT, True, 1),
+    ],
+)
+def test_its_setting_replaces_that_of_the_app_and_not_that_of_a_function(
+    setting: CheckpointOption | None, own: CheckpointOption | None, steps: int
+) -> None:
+    async def main(network: Network) -> int:
+        return await steps_in_the_first_frame(setting, own)
+
+    assert simulate(main) == steps
 
 
 async def acknowledge_everything(dock: Dock) -> None:

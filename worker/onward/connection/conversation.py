@@ -36,6 +36,7 @@ from onward_protocol.messages import (
     Welcome,
     WorkerFrame,
 )
+from onward_protocol.packing import Packing
 from onward_protocol.session import FromEngine, Vitals, WorkerSession
 from onward_protocol.states import Phase
 
@@ -87,6 +88,7 @@ class Profile:
     slots: int
     sdk: str = ""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    packing: Packing | None = None
 
 
 class Conversation:
@@ -120,6 +122,7 @@ class Conversation:
             lease=self._lease,
             now_ms=self._clock_ms(),
             times=self._times,
+            packing=self._profile.packing,
         )
         if self._uplink is not None:
             self._uplink.session.retire()
@@ -175,6 +178,7 @@ class Conversation:
             labels=dict(self._profile.labels),
             apps=self._profile.apps,
             held=held,
+            unpacks=(self._profile.packing.name,) if self._profile.packing else (),
         )
 
     def _use(self, uplink: Uplink, frame: FromEngine) -> None:
@@ -204,7 +208,7 @@ class Conversation:
         self._answered.set()
 
     def _prepare(self, uplink: Uplink) -> None:
-        """Bring up to date what a beat says, ask for one if there is more credit to give, let waiting steps go on."""
+        """Ask for a beat if there is more credit to give, and let waiting steps go on."""
         if not self.is_on(uplink):
             return
         if self._is_held_back and self.may_start():
@@ -213,9 +217,6 @@ class Conversation:
         session = uplink.session
         if session.phase is Phase.OPEN and session.accepted + self.runs.free > self._granted:
             session.beat_soon()
-        deadline_ms = session.deadline_ms
-        if deadline_ms is not None and self._clock_ms() >= deadline_ms:
-            self._refresh()
 
     def _refresh(self) -> None:
         held = self.runs.held()
@@ -227,6 +228,7 @@ class Conversation:
 
     def _vitals(self) -> Vitals:
         assert self._uplink is not None, "only sessions ask, and they belong to uplinks"
+        self._refresh()
         free = self.runs.free
         self._granted = self._uplink.session.accepted + free
         return Vitals(free_slots=free, lag_ms=self._uplink.lag_ms)

@@ -107,9 +107,13 @@ class Uplink:
                 self._fail(error)
 
     def _take(self, message: bytes) -> None:
-        for frame in self.session.receive(message, self._clock_ms()):
+        session, now_ms = self.session, self._clock_ms()
+        for frame in session.receive(message, now_ms):
             self._use(self, frame)
-        self.flush()
+        self._prepare(self)
+        deadline_ms = session.deadline_ms
+        if session.wants_write or (deadline_ms is not None and deadline_ms <= now_ms) or self._is_over:
+            self.flush()
 
     def _write_now(self) -> None:
         """Write what there is, unless something waits before it."""
@@ -145,13 +149,14 @@ class Uplink:
     def _collect(self) -> None:
         """Take the next messages out of the session, with a beat if one is due. Raises `ProtocolError`."""
         self._prepare(self)
-        self.session.tick(self._clock_ms())
-        self._backlog.extend(self.session.messages_to_send())
+        now_ms = self._clock_ms()
+        self.session.tick(now_ms)
+        self._backlog.extend(self.session.messages_to_send(now_ms))
         self._set_timer(self.session.deadline_ms)
 
     @property
     def _is_over(self) -> bool:
-        return self.session.close_code is not None and not self.session.wants_write
+        return self.session.close_code is not None and self.session.is_drained
 
     def _set_timer(self, at_ms: int | None) -> None:
         if at_ms is None or (self._timer is not None and self._due_ms <= at_ms):

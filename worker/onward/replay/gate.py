@@ -8,9 +8,10 @@ from collections import deque
 class Gate:
     """Counts a run's results and those that are acknowledged.
 
-    A body starts only while fewer than `window` results are unacknowledged: after a crash at most that many are
-    repeated, beside the bodies that were running. A barrier's body also waits for everything that its caller knew, runs
-    alone among barriers, and from its end until its acknowledgement no other body starts.
+    A body starts only while fewer than `window` results are unacknowledged: after a crash at most that many bodies are
+    repeated, itself among them, and those that run beside it. Failed attempts and timers of the code's own are results
+    too. A barrier's body also waits for everything that its caller knew, runs alone among barriers, and from its end
+    until its acknowledgement no other body starts.
     """
 
     __slots__ = ("_marked", "_marks", "_required", "acked", "barrier_runs", "results", "window")
@@ -36,6 +37,17 @@ class Gate:
         """A result was recorded."""
         self.results += 1
 
+    def drop(self) -> None:
+        """A body ended for nothing: the log made the code give it up. As long as that part of the log is not durable, a
+        crash repeats the body too, and so it counts with the newest result.
+        """
+        if self.results == self.acked:
+            return
+        if self._marked == self.results:
+            self._marked += 1
+            self._marks[-1] = (self._marks[-1][0], self._marked)
+        self.results += 1
+
     def enter_barrier(self) -> None:
         """A barrier's body starts."""
         self.barrier_runs = True
@@ -44,6 +56,11 @@ class Gate:
         """A barrier's body ended; what it recorded has to be acknowledged before another body starts."""
         self.barrier_runs = False
         self._required = self.results
+
+    @property
+    def unsent(self) -> int:
+        """Results that are in no frame yet."""
+        return self.results - self._marked
 
     def sent(self, seq: int) -> None:
         """All results so far are in frames up to `seq`."""

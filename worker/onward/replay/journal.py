@@ -6,7 +6,8 @@ entry entered the log; entries that no frame marks come last, because no recorde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
@@ -40,7 +41,10 @@ RETRY_MARK: Final = "!"
 
 
 class Journal(Struct):
-    """What earlier residences left. `ordered` has a place in the log; `unseen`, by `pos`, still needs a mark."""
+    """What earlier residences left. `ordered` has a place in the log; `unseen`, by `pos`, still needs a mark.
+
+    Both go into the log when the run starts; what stays here is only what has not been asked for.
+    """
 
     ordered: list[LogEntry] = field(default_factory=list[LogEntry])
     unseen: list[EngineEntry] = field(default_factory=list[EngineEntry])
@@ -51,32 +55,61 @@ class Journal(Struct):
     spent: list[str] = field(default_factory=list[str])
     """Keys of retry delays that no attempt waits for any more: a replay does not ask for them."""
 
-    @property
-    def known(self) -> int:
-        """The highest `pos` in the log."""
-        marked = [entry.pos for entry in self.ordered if isinstance(entry, EngineEntry)]
-        return max(marked + [entry.pos for entry in self.unseen], default=0)
+    def take(self) -> list[LogEntry]:
+        """Remove and return the entries in the order of the log, so that each is forgotten once it is delivered."""
+        entries = [*self.ordered, *self.unseen]
+        self.ordered, self.unseen = [], []
+        return entries
 
     def has_open(self, key: str) -> bool:
         """Tell whether an earlier residence left the wait `key` open."""
         return key in self.opened and key not in self.closed
 
+    def forget(self, key: str) -> None:
+        """The wait `key` is over in this residence too."""
+        self.opened.discard(key)
+        self.closed.discard(key)
 
-def read(segments: Sequence[Segment], entries: Iterable[EngineEntry]) -> Journal:
-    """Return the journal in the order of the log.
 
-    Raises `OnwardError` if it contradicts itself, and `ProtocolError` if a segment cannot be decoded: no replay of it
-    can be right.
+class Reader:
+    """Puts a journal into the order of the log, as much of it at a time as the caller wants to wait for.
+
+    Segments are forgotten as they are read: they take as much memory as what they hold.
     """
-    journal, unmarked = Journal(), {entry.pos: entry for entry in entries}
-    for segment in segments:
-        for entry in decode_entries(segment.entries):
-            _add(journal, unmarked, entry)
-    journal.unseen = [unmarked[pos] for pos in sorted(unmarked)]
-    ended = {entry.key for entry in journal.ordered if isinstance(entry, StepEntry)}
-    journal.spent = [
-        entry.key for entry in journal.ordered if isinstance(entry, Due) and _is_spent(journal, ended, entry.key)
-    ]
+
+    def __init__(self, segments: Iterable[Segment], entries: Iterable[EngineEntry]) -> None:
+        self._journal = Journal()
+        self._unread = deque(segments)
+        self._unmarked = {entry.pos: entry for entry in entries}
+
+    def read(self, bytes_max: int | None = None) -> Journal | None:
+        """Read on, about so much (None: to the end); return the journal once it is whole.
+
+        Raises `OnwardError` if it contradicts itself, and `ProtocolError` if a segment cannot be decoded: no replay of
+        it can be right.
+        """
+        size = 0
+        while self._unread and (bytes_max is None or size < bytes_max):
+            segment = self._unread.popleft()
+            size += len(segment.entries)
+            for entry in decode_entries(segment.entries):
+                _add(self._journal, self._unmarked, entry)
+        return None if self._unread else self._whole()
+
+    def _whole(self) -> Journal:
+        journal = self._journal
+        journal.unseen = [self._unmarked[pos] for pos in sorted(self._unmarked)]
+        retries = [entry.key for entry in journal.ordered if isinstance(entry, Due) and RETRY_MARK in entry.key]
+        if retries:
+            ended = {entry.key for entry in journal.ordered if isinstance(entry, StepEntry)}
+            journal.spent = [key for key in retries if _is_spent(journal, ended, key)]
+        return journal
+
+
+def read(segments: Iterable[Segment], entries: Iterable[EngineEntry]) -> Journal:
+    """Return the journal at once; see `Reader`."""
+    journal = Reader(segments, entries).read()
+    assert journal is not None, "nothing is left to read"
     return journal
 
 
@@ -92,6 +125,8 @@ def key_of(entry: LogEntry) -> str:
 
 def _add(journal: Journal, unmarked: dict[int, EngineEntry], entry: WorkerEntry) -> None:
     match entry:
+        case StepDone():
+            journal.ordered.append(entry)
         case Seen(pos=pos):
             if pos not in unmarked:
                 raise OnwardError(
@@ -104,7 +139,7 @@ def _add(journal: Journal, unmarked: dict[int, EngineEntry], entry: WorkerEntry)
             journal.opened.add(key)
         case WaitClosed(key=key):
             journal.closed.add(key)
-        case StepDone() | StepFailed() | TimerFired() | Sent() | Started():
+        case StepFailed() | TimerFired() | Sent() | Started():
             journal.ordered.append(entry)
         case _:  # kept for people and for the engine; user code never asks for it
             pass

@@ -59,7 +59,7 @@ def branch_of_new_task(parent: Branch, caller: FrameType | None) -> Branch:
             return parent
         if caller.f_code in _AS_COMPLETED:
             raise NonDeterminism(
-                "asyncio.as_completed() makes tasks in random order; give it tasks, or use gather or a TaskGroup.",
+                "asyncio.as_completed() makes tasks in random order; use ctx.as_completed(), or give it tasks.",
                 code="E0307",
             )
         caller = caller.f_back

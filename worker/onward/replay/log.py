@@ -61,14 +61,22 @@ class Replay(Generic[B]):
 
     def __init__(self, journal: Journal, window: int) -> None:
         self.gate: Gate = Gate(window)
-        self.log: deque[LogEntry] = deque((*journal.ordered, *journal.unseen))
-        self.expected: set[str] = {key_of(entry) for entry in self.log}
-        self.asked: dict[str, Asked] = dict.fromkeys(journal.spent, NOBODY)
+        self.log: deque[LogEntry] = deque()
+        self.expected: set[str] = set()
+        self.asked: dict[str, Asked] = {}
         self.late: dict[str, LogEntry] = {}
         self.delivered: int = 0
-        self._remembered = len(self.log)
+        self._remembered = 0
         self._waits: deque[Startable] = deque()
         self._bodies: deque[B] = deque()
+        self.remember(journal)
+
+    def remember(self, journal: Journal) -> None:
+        """Begin the log with what earlier residences left, before anything is asked for."""
+        self.log.extend(journal.take())
+        self.expected.update(map(key_of, self.log))
+        self.asked.update(dict.fromkeys(journal.spent, NOBODY))
+        self._remembered = len(self.log)
 
     @property
     def replaying(self) -> bool:
@@ -152,6 +160,11 @@ class Replay(Generic[B]):
                 return None
         return None
 
+    @property
+    def has_held_body(self) -> bool:
+        """True while a body that the code wants has not started."""
+        return any(body.is_wanted for body in self._bodies)
+
     def held_bodies(self) -> list[B]:
         """Return the bodies that are wanted and have not started."""
         return [body for body in self._bodies if body.is_wanted]
@@ -169,4 +182,4 @@ class Replay(Generic[B]):
     @property
     def has_held(self) -> bool:
         """True while something that the code wants has not started."""
-        return any(item.is_wanted for item in self._bodies) or any(item.is_wanted for item in self._waits)
+        return self.has_held_body or any(item.is_wanted for item in self._waits)

@@ -122,7 +122,7 @@ def open_wait(home: Home, key: str, wait: Wait) -> None:
 def end_wait(home: Home, key: str) -> None:
     """The engine has answered."""
     home.open_waits.pop(key, None)
-    home.journal.opened.discard(key)
+    home.journal.forget(key)
 
 
 def close_wait(home: Home, key: str) -> None:
@@ -130,6 +130,7 @@ def close_wait(home: Home, key: str) -> None:
     if home.is_sealed:  # the code is leaving; the wait stays open for the next residence
         return
     is_open = home.open_waits.pop(key, None) is not None or home.journal.has_open(key)
+    home.journal.forget(key)
     is_answered = key in home.replay.expected
     home.replay.give_up(key, is_answer_due=is_open)
     if is_open and not is_answered:

@@ -58,6 +58,10 @@ class StepHome(Home, Protocol):
         """The body was stopped before it began. Called while the run's code executes."""
         ...
 
+    def attempt_failed(self, entry: AttemptFailed) -> None:
+        """The body will be tried again."""
+        ...
+
     def body_ended(self, step: Step, entry: StepEntry | None) -> None:
         """The body's task ends. `entry` is its result; None if it is not wanted or rests until its next attempt."""
         ...
@@ -70,12 +74,12 @@ class Step(Awaited):
 
     __slots__ = (
         "_context",
-        "_has_begun",
         "_identity",
         "asked_after",
         "attempt",
         "barrier",
         "call",
+        "has_begun",
         "host",
         "is_parked",
         "is_resting",
@@ -94,7 +98,7 @@ class Step(Awaited):
         self.is_parked: bool = False
         self.loss: WorkerLost | None = None
         self.task: asyncio.Task[None] | None = None
-        self._has_begun = False
+        self.has_begun = False
         self._identity = identity
         self._context = copy_context()
 
@@ -132,7 +136,7 @@ class Step(Awaited):
     def begin(self) -> None:
         """Start the next attempt."""
         self.is_parked = False
-        self._has_begun = False
+        self.has_begun = False
         self._context.run(_enter_body)
         self.host.body_began(self)
         self.task = asyncio.Task(self._execute(), loop=self.host.loop, context=self._context)
@@ -142,12 +146,12 @@ class Step(Awaited):
         if self.task is None:
             return
         self.task.cancel()
-        if not self._has_begun:  # a task that is cancelled before its first step never enters its coroutine
+        if not self.has_begun:  # a task that is cancelled before its first step never enters its coroutine
             self.host.body_skipped(self)
 
     async def _execute(self) -> None:
         entry = None
-        self._has_begun = True
+        self.has_begun = True
         try:
             while entry is None and not self.is_parked and not self.future.done() and not self.host.is_sealed:
                 self.attempt += 1
@@ -233,7 +237,7 @@ class Step(Awaited):
             return StepFailed(
                 self.key, failure, call.name, identity.site, identity.args, self.attempt, self.host.wall_ms()
             )
-        self.host.outbox.add(AttemptFailed(self.key, self.attempt, failure, delay_ms))
+        self.host.attempt_failed(AttemptFailed(self.key, self.attempt, failure, delay_ms))
         if delay_ms > RETRY_IN_MEMORY_MS:
             self.is_parked = True
             open_retry(self, retry_key(self.key, self.attempt), delay_ms)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any, Final, Protocol
 
-from onward_protocol.messages import Ack, Assign, CancelRequested, EngineEntry, Sleep, TimerFired, Wait
+from onward_protocol.messages import Ack, Assign, AttemptFailed, CancelRequested, EngineEntry, Sleep, TimerFired, Wait
 
+from onward.checkpoint import Checkpoint
 from onward.errors import WorkerLost
 from onward.replay.journal import Journal, LogEntry, StepEntry, is_new_loss, retry_key
 from onward.replay.log import Replay
@@ -21,10 +22,14 @@ from onward.run.asks import Awaited, DurableWait, Note, RetryWait
 from onward.run.bodies import Step
 from onward.run.landlord import Landlord
 from onward.run.outbox import Outbox
+from onward.run.pace import HOLD_MS_MAX, Stay, Verdict, buffer_of, stay_of
 from onward.run.threads import Threads
 
 LATE_MS: Final = 1_000
 """While results wait for a late request, nothing new starts until the code has asked for nothing for so long."""
+
+UNACKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""While so much of a run is unacknowledged it starts nothing: what the engine cannot take must not fill the memory."""
 
 
 class Owner(Protocol):
@@ -47,7 +52,7 @@ class Owner(Protocol):
 class Course:
     """The log of one residence and everything that moves through it."""
 
-    def __init__(self, owner: Owner, landlord: Landlord, assign: Assign, journal: Journal, window: int) -> None:
+    def __init__(self, owner: Owner, landlord: Landlord, assign: Assign, checkpoint: Checkpoint) -> None:
         self.loop: asyncio.AbstractEventLoop = landlord.loop
         self.step_threads: Executor = landlord.step_threads
         self.is_strict: bool = landlord.is_strict
@@ -55,10 +60,12 @@ class Course:
         self.is_sealed: bool = False
         self.user_threads: Threads | None = None
         self.is_draining: bool = False
+        self.stay: Stay | None = stay_of(checkpoint)
+        self.verdict: Verdict = "go on"
         self.main: asyncio.Future[Any] = landlord.loop.create_future()
         self.turn: Turn = Turn(landlord.loop, assign.run, landlord.context, self)
-        self.journal: Journal = journal
-        self.replay: Replay[Step] = Replay(journal, window)
+        self.journal: Journal = Journal()
+        self.replay: Replay[Step] = Replay(self.journal, checkpoint.unacked_max)
         self.outbox: Outbox = Outbox(
             assign.run,
             assign.epoch,
@@ -66,12 +73,16 @@ class Course:
             send=landlord.send,
             loop=landlord.loop,
             context=landlord.context.copy(),
+            buffer=buffer_of(checkpoint),
+            is_moving=self._is_moving,
+            later=landlord.later,
+            clock_ms=landlord.clock_ms,
         )
         self.open_waits: dict[str, Wait] = {}
         self.timers: set[RunTimer] = set()
         self.bodies: set[Step] = set()
         self.threads: set[asyncio.Future[Any]] = set()
-        self.known: int = journal.known
+        self.known: int = max((entry.pos for entry in assign.entries), default=0)
         self.now_ms: int = assign.started_at_ms
         self.later: Later = landlord.later
         self._owner = owner
@@ -79,13 +90,29 @@ class Course:
         self._run = assign.run
         self._wall_offset_ms = landlord.wall_ms() - landlord.clock_ms()
         self._early: dict[int, EngineEntry] = {}
-        self._has_new_loss = is_new_loss(journal)
+        self._has_new_loss = False
+        self._has_journal = False
         self._is_settling = False
         self._asks = 0
         self._late_watch: asyncio.TimerHandle | None = None
         self._is_late_over = False
+        self._hold_watch: asyncio.TimerHandle | None = None
+
+    def begin(self, journal: Journal) -> None:
+        """Fill the log with what earlier residences left. Nothing was delivered or asked for yet."""
+        self.journal = journal
+        self._has_new_loss = is_new_loss(journal)
         for entry in journal.unseen:
             self.outbox.mark(entry.pos)
+        self.replay.remember(journal)
+        self._has_journal = True
+        self._enter_early()
+
+    def admit(self) -> None:
+        """The run has a slot. From here on counts how long it stays."""
+        self.may_go = True
+        if self.stay is not None:
+            self.stay.begin(self._landlord.clock_ms(), self.replay.gate.results)
 
     # -- one thing at a time
 
@@ -134,6 +161,10 @@ class Course:
         replay = self.replay
         if replay.is_empty or (replay.late and self._must_wait_for_late_request()):
             return False
+        if self.outbox.window.unacked_bytes >= UNACKED_BYTES_MAX or (
+            self.stay is not None and self._may_leave(self.stay)
+        ):
+            return False
         item = replay.next_wait() or self._next_body()
         if item is None:
             return False
@@ -167,16 +198,38 @@ class Course:
         self._is_late_over = asks == self._asks
         self.settle()
 
+    def _may_leave(self, stay: Stay) -> bool:
+        """Tell whether the run starts nothing more here, because it leaves now or soon: see `verdict`."""
+        if not self.replay.has_held_body:
+            return False
+        self.verdict = stay.verdict(
+            self._landlord.clock_ms(),
+            self.replay.gate.results,
+            is_busy=bool(self.bodies) or self._is_computing,
+            has_timers=bool(self.timers),
+        )
+        if self.verdict == "hold" and self._hold_watch is None:
+            self._hold_watch = self.loop.call_later(HOLD_MS_MAX / 1000, self._end_hold, stay, context=self.turn.outside)
+        return self.verdict != "go on"
+
+    def _end_hold(self, stay: Stay) -> None:
+        stay.lose_patience()
+        self.settle()
+
     # -- what the engine says
 
     def woken(self, entries: Iterable[EngineEntry]) -> None:
         """Put the engine's entries into the log, each once and in the order of `pos`, however they arrive."""
         self._early.update((entry.pos, entry) for entry in entries if entry.pos > self.known)
+        if self._has_journal:
+            self._enter_early()
+            self.settle()
+
+    def _enter_early(self) -> None:
         while (entry := self._early.pop(self.known + 1, None)) is not None:
             self.known = entry.pos
             self.outbox.mark(entry.pos)
             self.replay.enter(entry)
-        self.settle()
 
     def acknowledged(self, ack: Ack) -> None:
         """What is durable may be built on. Raises `ProtocolError` for a frame that was never sent."""
@@ -273,10 +326,19 @@ class Course:
         if step.barrier:
             self.replay.gate.leave_barrier()
 
+    def attempt_failed(self, entry: AttemptFailed) -> None:
+        """See `StepHome`."""
+        self.replay.gate.count()
+        self.outbox.add(entry)
+
     def body_ended(self, step: Step, entry: StepEntry | None) -> None:
         """See `StepHome`."""
         if entry is not None and step.is_wanted and not self.is_sealed:
             self._record(entry)
+            if step.barrier:
+                self.outbox.drain()
+        elif not step.is_wanted:
+            self.replay.gate.drop()
         self.body_skipped(step)
         self._owner.ended_something()
         self.outbox.flush_soon()
@@ -292,6 +354,12 @@ class Course:
             thread.exception()
         self._owner.ended_something()
 
+    def _is_moving(self) -> bool:
+        """Tell whether the code, or the one body that executes, has its next turn in the next turn of the loop."""
+        if not self.turn.is_quiet:
+            return True
+        return len(self.bodies) == 1 and not next(iter(self.bodies)).has_begun
+
     def _record(self, entry: StepEntry | TimerFired) -> None:
         """Put a result at the end of the log, and into a frame that leaves after the code that it wakes ran."""
         self.replay.gate.count()
@@ -304,6 +372,8 @@ class Course:
         """From now on nothing is sent, nothing starts, and every durable call raises `Evicted`."""
         self.is_sealed = True
         self.outbox.close()
+        if self._hold_watch is not None:
+            self._hold_watch.cancel()
         for asked in list(self.replay.asked.values()):
             if isinstance(asked, Awaited):
                 asked.evict()
@@ -314,6 +384,15 @@ class Course:
     def is_idle(self) -> bool:
         """True if nothing that the code has asked for is on its way inside this worker."""
         replay = self.replay
-        if self.bodies or self.timers or replay.log or replay.has_held:
-            return False
-        return self.user_threads is None or not self.user_threads.busy
+        return not (self.bodies or self.timers or replay.log or replay.has_held or self._is_computing)
+
+    @property
+    def is_held_up(self) -> bool:
+        """True if nothing of the run executes, or something that it asks for may not start: then nothing is gained by
+        keeping results back, and what is to start may wait for their acknowledgement.
+        """
+        return self.replay.has_held or not (self._is_computing or any(not step.is_resting for step in self.bodies))
+
+    @property
+    def _is_computing(self) -> bool:
+        return self.user_threads is not None and self.user_threads.busy > 0

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
+from typing import Final
 
 from onward_protocol.codec import encode_entries
-from onward_protocol.messages import Ack, Checkpoint, Outcome, Seen, WorkerEntry
+from onward_protocol.messages import Ack, Checkpoint, Outcome, Seen, StepDone, StepFailed, TimerFired, WorkerEntry
 from onward_protocol.window import SendWindow
 
 from onward.replay.gate import Gate
+from onward.replay.turn import Cancellable, Later
+from onward.run.pace import NOW, Buffer
+
+LARGE_BYTES: Final = 512
+"""A result of this size is worth a frame of its own: it does not wait for the next one."""
 
 
 class Outbox:
@@ -18,10 +24,30 @@ class Outbox:
 
     A result waits until the code that it wakes has had one turn: a wait that it opens, or the run's outcome, then
     travels in the same frame. The frame leaves in the same iteration as it would have otherwise, because the socket is
-    written at the end of it.
+    written at the end of it. With a `buffer` results wait until it says so, or until something else is sent.
+
+    A run that may be ahead of what is stored, and whose next result may be there in the next turn of the loop, puts up
+    to half a window of results into one frame: that costs both ends a fraction of as many frames.
     """
 
-    __slots__ = ("_context", "_entries", "_flush_soon", "_gate", "_is_closed", "_is_due", "_loop", "_send", "window")
+    __slots__ = (
+        "_buffer",
+        "_clock_ms",
+        "_context",
+        "_entries",
+        "_flush_soon",
+        "_gate",
+        "_is_closed",
+        "_is_due",
+        "_is_moving",
+        "_later",
+        "_loop",
+        "_send",
+        "_timer",
+        "_turns",
+        "is_holding",
+        "window",
+    )
 
     def __init__(
         self,
@@ -32,7 +58,13 @@ class Outbox:
         send: Callable[[Checkpoint], None],
         loop: asyncio.AbstractEventLoop,
         context: Context,
+        buffer: Buffer | None,
+        is_moving: Callable[[], bool],
+        later: Later,
+        clock_ms: Callable[[], int],
     ) -> None:
+        self.is_holding: bool = False
+        """True while something waits here that no frame is about to take along."""
         self.window: SendWindow = SendWindow(run, epoch)
         self._gate = gate
         self._send = send
@@ -42,20 +74,33 @@ class Outbox:
         self._flush_soon = False
         self._is_closed = False
         self._is_due = False
+        self._buffer = buffer
+        self._is_moving = is_moving
+        self._turns = 0
+        self._later = later
+        self._clock_ms = clock_ms
+        self._timer: Cancellable | None = None
 
     def mark(self, pos: int) -> None:
         """Note that the engine's entry `pos` entered the log here; it travels with the next entry."""
         self._entries.append(Seen(pos))
+        self.is_holding = True
 
     def add(self, entry: WorkerEntry) -> None:
         """Send the entry with the next frame, which leaves at the end of this iteration of the loop."""
-        self.hold(entry)
-        self.flush_soon()
-
-    def hold(self, entry: WorkerEntry) -> None:
-        """Send the entry with the next frame; the caller says when with `flush_soon`."""
         self._entries.append(entry)
         self._is_due = True
+        self.flush_soon()
+
+    def hold(self, result: StepDone | StepFailed | TimerFired) -> None:
+        """Send the result with the next frame; the caller says when with `flush_soon`."""
+        self._entries.append(result)
+        if self._buffer is None:
+            self._is_due = True
+            if isinstance(result, StepDone) and len(result.output) >= LARGE_BYTES:
+                self._turns = self._gate.window
+        else:
+            self._hold_back(result, self._buffer)
 
     def flush_soon(self) -> None:
         """Make a frame of what waits, after the callbacks that are in the loop now."""
@@ -68,10 +113,26 @@ class Outbox:
         if self._is_closed:
             return
         entries, self._entries = self._entries, []
-        self._is_due = False
+        self._is_due = self.is_holding = False
+        self._turns = 0
+        if self._buffer is not None:
+            self._buffer.clear()
+            self._stop_timer()
         frame = self.window.next(encode_entries(entries), outcome)
         self._gate.sent(frame.seq)
         self._send(frame)
+
+    def drain(self) -> None:
+        """Send everything with the next frame, at the end of this iteration of the loop."""
+        if self._entries:
+            self._is_due = True
+            self.flush_soon()
+
+    def stop_buffering(self) -> None:
+        """Send everything now, and each result at once from now on."""
+        if self._entries:
+            self.flush()
+        self._buffer = None
 
     def acknowledged(self, ack: Ack) -> None:
         """Forget what is durable, and repeat what the engine asks for. Raises `ProtocolError` for an unknown frame."""
@@ -88,15 +149,41 @@ class Outbox:
     def close(self) -> None:
         """Make no more frames; what has not been sent is dropped."""
         self._is_closed = True
-        self._is_due = False
+        self._is_due = self.is_holding = False
         self._entries.clear()
+        self._stop_timer()
 
     @property
     def is_settled(self) -> bool:
         """True if everything that was made is acknowledged."""
         return not self._entries and self.window.acked_seq == self.window.last_seq
 
+    def _hold_back(self, result: StepDone | StepFailed | TimerFired, buffer: Buffer) -> None:
+        now_ms = self._clock_ms()
+        buffer.put(result, now_ms)
+        self.is_holding = True
+        if buffer.send_at_ms == NOW:
+            self._is_due = True
+        elif buffer.send_at_ms is not None and self._timer is None:
+            delay_s = (buffer.send_at_ms - now_ms) / 1000
+            self._timer = self._context.run(self._later, delay_s, self._on_time)  # not a timer of the run's own
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _flush_pending(self) -> None:
         self._flush_soon = False
-        if self._is_due:
+        if not self._is_due:
+            return
+        spare = self._gate.window // 2
+        if self._gate.unsent < spare and self._turns < self._gate.window and self._is_moving():
+            self._turns += 1
+            self.flush_soon()
+        else:
             self.flush()

@@ -8,13 +8,14 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from msgspec.structs import replace
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Assign, CancelRequested, Failure, HandedBack, Held, Outcome, Parked, RunFailed
 
 from onward import host as hosts
 from onward.errors import OnwardError, RunCancelled, StepFailed
 from onward.replay import hooks
-from onward.replay.journal import Journal, read
+from onward.replay.journal import Reader
 from onward.replay.lineage import BRANCH, Branch
 from onward.run.bodies import REPORT_CHARS_MAX
 from onward.run.course import Course
@@ -26,10 +27,14 @@ from onward.run.threads import Threads
 from onward.run.unwind import unwind
 
 if TYPE_CHECKING:
+    from onward.checkpoint import Checkpoint
     from onward.function import Function
 
 STANDSTILL_MS: Final = 10_000
 """A run that waits so long for nothing that Onward knows of is reported: most calls to the outside world end sooner."""
+
+READ_BYTES: Final = 16 * 1024
+"""Of a journal in one turn of the loop, about a millisecond: a hundred runs that begin together hold up nobody."""
 
 log: Final = logging.getLogger("onward.run")
 
@@ -37,13 +42,15 @@ log: Final = logging.getLogger("onward.run")
 class Residence:
     """One run in memory. All methods are called on the event loop, outside of any run's lineage."""
 
-    def __init__(self, landlord: Landlord, function: Function[Any, Any], assign: Assign) -> None:
+    def __init__(
+        self, landlord: Landlord, function: Function[Any, Any], assign: Assign, checkpoint: Checkpoint
+    ) -> None:
         self.function = function
-        self.assign = assign
+        self.assign: Assign = replace(assign, segments=(), entries=())  # read once, they would stay here with the run
         self.stage: Literal["new", "running", "parked", "ended"] = "new"
         self.is_gone: bool = False
-        journal, self._broken = _journal_of(landlord, assign)
-        self.course: Course = Course(self, landlord, assign, journal, function.checkpoint.window)
+        self.course: Course = Course(self, landlord, assign, checkpoint)
+        self._reader = Reader(assign.segments, assign.entries)
         self._landlord = landlord
         self._cancelled: RunCancelled | None = None
         self._interrupt: BaseException | None = None
@@ -54,13 +61,35 @@ class Residence:
     # -- start
 
     def start(self) -> None:
-        """Start the user's function. The log is filled already if this is a replay."""
+        """Read the journal, in as many turns of the loop as it takes; then start the user's function."""
         self.stage = "running"
+        self._read_on()
+
+    def _read_on(self) -> None:
+        course = self.course
+        if course.is_sealed:
+            return
+        try:
+            hooks.check(course.loop)
+            journal = self._reader.read(READ_BYTES)
+        except (OnwardError, ProtocolError) as error:
+            self._fail(error)
+            return
+        if journal is None:
+            course.loop.call_soon(self._read_on, context=course.turn.outside)
+        else:
+            course.begin(journal)
+            self._start_code()
+
+    def _fail(self, error: Exception) -> None:
+        """End a run that cannot be replayed with the reason, instead of letting it come back for ever."""
         self.course.may_go = True
-        if self._broken is not None:
-            self.course.main.set_exception(self._broken)
-            self.course.settle()
-        elif self.function.is_sync:
+        self.course.main.set_exception(error)
+        self.course.settle()
+
+    def _start_code(self) -> None:
+        self.course.admit()
+        if self.function.is_sync:
             self._start_thread(*self._enter())
         else:
             host, context = self._enter()
@@ -106,6 +135,7 @@ class Residence:
         if self._cancelled is not None:
             return
         self._cancelled = self._interrupt = RunCancelled(reason)
+        self.course.stay = None  # its clean-up has a time of its own
         if self.course.user_threads is not None:
             self.course.user_threads.interrupt(self._cancelled)
         else:
@@ -122,11 +152,15 @@ class Residence:
         elif self.course.is_draining:
             if all(step.is_resting for step in self.course.bodies):
                 self._end(HandedBack("the worker stops"))
+        elif self.course.verdict == "leave":
+            self._end(HandedBack("its time here is over"))
         elif self.course.is_idle:
             if self.course.open_waits:
                 self._park()
             else:
                 self._watch_standstill()
+        if self.course.outbox.is_holding and self.course.is_held_up:
+            self.course.outbox.drain()
 
     def ended_something(self) -> None:
         """See `Owner`."""
@@ -159,7 +193,7 @@ class Residence:
     def take_up(self) -> None:
         """The run has a slot again."""
         self.stage = "running"
-        self.course.may_go = True
+        self.course.admit()
 
     def unpark(self) -> None:
         """The run has a slot again: go on."""
@@ -191,7 +225,11 @@ class Residence:
     def drain(self) -> None:
         """Start no body any more, and hand the run back when those that run have ended."""
         course = self.course
+        if not course.may_go:
+            self.hand_back()
+            return
         course.is_draining = True
+        course.outbox.stop_buffering()
         for step in [step for step in course.bodies if step.is_resting]:
             step.stop()
         course.settle()
@@ -243,7 +281,9 @@ class Residence:
     def is_at_rest(self) -> bool:
         """True if everything is told and acknowledged, and only timers or pauses between attempts can move the run."""
         course = self.course
-        if not course.outbox.is_settled or not course.turn.is_quiet or course.replay.log or course.replay.has_held:
+        if not course.outbox.is_settled or not course.turn.is_quiet or course.replay.log:
+            return False
+        if course.replay.has_held and course.verdict != "hold":
             return False
         pauses = [step.is_resting for step in course.bodies]
         return self.stage == "parked" or (all(pauses) and bool(pauses or course.timers))
@@ -254,12 +294,3 @@ class Residence:
         window = self.course.outbox.window
         state = "running" if self.stage == "new" else self.stage
         return Held(self.assign.run, self.assign.epoch, window.last_seq, window.acked_seq, self.course.known, state)
-
-
-def _journal_of(landlord: Landlord, assign: Assign) -> tuple[Journal, Exception | None]:
-    """Read the journal. A run that cannot be replayed fails, with the reason, instead of coming back for ever."""
-    try:
-        hooks.check(landlord.loop)
-        return read(assign.segments, assign.entries), None
-    except (OnwardError, ProtocolError) as error:
-        return Journal(), error

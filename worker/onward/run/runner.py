@@ -26,6 +26,7 @@ from onward_protocol.messages import (
 )
 
 from onward import host as hosts
+from onward.checkpoint import Checkpoint
 from onward.function import Function
 from onward.host import StepCall
 from onward.replay import hooks
@@ -44,6 +45,15 @@ log: Final = logging.getLogger("onward.runner")
 
 BodyOf = Callable[[str, str, StepCall], Callable[..., Any]]
 """Given run, key and call of a step: what to call."""
+
+
+CheckpointOf = Callable[[Function[Any, Any]], Checkpoint]
+"""Given a function: when its finished steps are made durable in this worker."""
+
+
+def own_checkpoint(function: Function[Any, Any]) -> Checkpoint:
+    """Return what the function or its App is set to."""
+    return function.checkpoint
 
 
 def own_body(_run: str, _key: str, call: StepCall) -> Callable[..., Any]:
@@ -77,6 +87,7 @@ class Runner:
         strict: bool = False,
         later: Later | None = None,
         body_of: BodyOf = own_body,
+        checkpoint_of: CheckpointOf = own_checkpoint,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.send = send
@@ -90,6 +101,7 @@ class Runner:
         self.is_strict = strict
         self.later: Later = later or self.loop.call_later
         self.body_of = body_of
+        self._checkpoint_of = checkpoint_of
         self.step_threads: ThreadPoolExecutor = ThreadPoolExecutor(
             max(STEP_THREADS_MIN, 4 * slots), thread_name_prefix="step"
         )
@@ -197,7 +209,8 @@ class Runner:
         if old is not None:
             self._occupants.discard(old)
         self.accepted += 1
-        residence = Residence(self, self._functions[assign.function], assign)
+        function = self._functions[assign.function]
+        residence = Residence(self, function, assign, self._checkpoint_of(function))
         self._runs[assign.run] = residence
         self._occupants.add(residence)
         self._start_ready(assign.run)

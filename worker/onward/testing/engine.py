@@ -16,7 +16,7 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 from onward_engine.engine import Engine
 from onward_engine.incoming import Incoming
-from onward_engine.model import Run, Status
+from onward_engine.model import Run, Status, StepView
 from onward_engine.settings import Settings
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import RunFilter
@@ -26,6 +26,7 @@ from onward_protocol.limits import Times
 from onward_protocol.messages import Sent, StepDone, StepFailed, WaitOpened, WorkerEntry
 
 from onward.app import functions_in
+from onward.checkpoint import Checkpoint, CheckpointOption, checkpoint_of
 from onward.durations import Duration, duration_ms
 from onward.events import Event, draft_of
 from onward.function import Function
@@ -55,7 +56,8 @@ class TestEngine:
     worker dies each time that something has become durable, before it hears of it, and another goes on; with
     `crash_after="charge"` once, after the first step, wait or send of that name. `now` is where the clock starts;
     `seed` decides the engine's ids. `steps` replaces the bodies of steps by their id: a callable is called with the
-    step's arguments, anything else is the result.
+    step's arguments, anything else is the result. `checkpoint` replaces the setting of every function. Without it, an
+    engine that is to crash its workers uses `Checkpoint.SAFE`, under which no step has to run twice.
     """
 
     __test__ = False
@@ -69,6 +71,7 @@ class TestEngine:
         now: datetime | None = None,
         seed: int = 0,
         steps: Mapping[str, Any] | None = None,
+        checkpoint: CheckpointOption | None = None,
     ) -> None:
         self.functions: Mapping[str, Function[Any, Any]] = functions_in(app)
         self.sent: list[Event[Any]] = []
@@ -84,6 +87,9 @@ class TestEngine:
         )
         self._crash_everywhere = crash_everywhere
         self._crash_after = crash_after
+        self._checkpoint = checkpoint_of("TestEngine, option 'checkpoint'", checkpoint)
+        if self._checkpoint is None and (crash_everywhere or crash_after):
+            self._checkpoint = Checkpoint.SAFE
         self._steps = dict(steps or {})
         self._runs: dict[str, TestRun[Any]] = {}
         self._executions: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -230,8 +236,16 @@ class TestEngine:
             if listed.id not in self._runs:
                 self._runs[listed.id] = TestRun(listed.id, self.functions[listed.function], self._executions[listed.id])
             if run := await store.run(listed.id):
-                self._runs[run.id].update(run, await store.steps(run.id))
+                self._runs[run.id].update(run, await self._steps_of(run))
         self.sent = await self._all_sent()
+
+    async def _steps_of(self, run: Run) -> list[StepView]:
+        page = await self._engine.store.steps(run.id)
+        lines = {line.key: line for line in page.steps}
+        while page.next is not None:
+            page = await self._engine.store.steps(run.id, page.next)
+            lines.update((line.key, line) for line in page.steps)
+        return list(lines.values())
 
     async def _all_sent(self) -> list[Event[Any]]:
         found: list[messages.Event] = []
@@ -254,6 +268,7 @@ class TestEngine:
             state=self._state,
             random_bytes=self._random_bytes,
             body_of=self._body_of,
+            checkpoint_of=lambda function: self._checkpoint or function.checkpoint,
             on_durable=self._on_durable,
         )
         self._worker.start(self._engine.gateway)

@@ -28,7 +28,7 @@ from onward.connection.conversation import Conversation, Profile
 from onward.connection.link import LinkLost
 from onward.function import Function
 from onward.host import StepCall
-from onward.run.runner import Runner
+from onward.run.runner import CheckpointOf, Runner
 from onward.testing.clock import VirtualClock
 from onward.testing.link import PipeLink
 
@@ -55,6 +55,7 @@ class TestWorker:
         state: Any,
         random_bytes: Callable[[int], bytes],
         body_of: BodyOf,
+        checkpoint_of: CheckpointOf,
         on_durable: OnDurable,
     ) -> None:
         profile = Profile(
@@ -72,6 +73,7 @@ class TestWorker:
             state=state,
             later=clock.later,
             body_of=body_of,
+            checkpoint_of=checkpoint_of,
         )
         self._conversation.runs = self
         self._on_durable = on_durable

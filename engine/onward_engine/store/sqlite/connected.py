@@ -50,6 +50,10 @@ class Connected:
         """Apply a batch."""
         return apply_batch(self.tables, ops, limits, times)
 
+    def copy_log(self) -> None:
+        """Copy the log into the database now, as far as no reader needs it."""
+        self.tables.copy_log()
+
     def close(self) -> None:
         """Close everything, the lock last."""
         self._close.close()

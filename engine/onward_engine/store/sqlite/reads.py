@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from onward_protocol.codec import decode_engine_entries, decode_entries
+from collections.abc import Iterable
+
 from onward_protocol.messages import AppManifest, Event
 
-from ...model import Run, Status, StepView
-from ...rules.history import history
-from ..port import RunFilter
+from ...model import Run, Status
+from ..journals import JournalRow, page_of, steps_of
+from ..port import JournalPage, RunFilter, StepPage
 from . import rows
 from .event_rows import read_apps
+from .journal_rows import journal_rows
 from .rows import Db
-from .run_rows import read_journal
 from .statements import statements
 
 _RUNS = statements("runs")
@@ -45,16 +46,17 @@ class Reads:
         }
         return [rows.listed(row) for row in self._db.execute(_READS[_page(wanted)], values).fetchall()]
 
-    def steps(self, run: str) -> list[StepView]:
-        """Return a run's history; of an unknown run, none."""
-        row = self._db.execute(_RUNS["by_id"], (run,)).fetchone()
-        if row is None:
-            return []
-        journal = read_journal(self._db, rows.tail_of(row))
-        return history(
-            (entry for _, _, data in journal.segments for entry in decode_entries(data)),
-            (entry for data in journal.entries for entry in decode_engine_entries(data)),
-        )
+    def steps(self, run: str, after: int, limit: int) -> StepPage:
+        """Return the next lines of a run's history; of an unknown run, none."""
+        return steps_of(self._journal(run, after), limit)
+
+    def journal(self, run: str, after: int, limit_bytes: int) -> JournalPage:
+        """Return the next rows of a run's journal; of an unknown run, none."""
+        return page_of(self._journal(run, after), limit_bytes)
+
+    def _journal(self, run: str, after: int = 0) -> Iterable[JournalRow]:
+        found = self._db.execute(_RUNS["tail"], (run,)).fetchone()
+        return () if found is None else journal_rows(self._db, found[0], found[1], after)
 
     def event(self, event: str) -> Event | None:
         """Return an accepted event."""

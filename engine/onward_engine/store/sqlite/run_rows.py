@@ -10,11 +10,13 @@ from __future__ import annotations
 from ...model import Run
 from ..tables import Journal
 from . import rows
+from .journal_rows import journal_rows
 from .rows import Db, Row
 from .statements import statements
 
 _SQL = statements("runs")
 _KEPT_MAX = 20_000  # about 1 KB each
+_MARK_BYTES = 32 * 1024  # of a journal between two marks: the least that is read at once, some hundred small steps
 
 
 class _Kept:
@@ -38,6 +40,7 @@ class RunRows:
         self._progressed: set[int] = set()
         self._moved: set[int] = set()
         self._journal: list[Row] = []
+        self._marks: list[Row] = []
         self._journal_id: int = db.execute(_SQL["last_journal"]).fetchone()[0]
 
     # -- runs
@@ -95,7 +98,8 @@ class RunRows:
 
     def journal(self, run: Run) -> Journal:
         self.flush()
-        return read_journal(self._db, self._at(run.ord).tail)
+        found = list(journal_rows(self._db, run.ord, self._at(run.ord).tail))
+        return Journal(tuple(row[1:] for row in found if row.epoch), tuple(row.data for row in found if not row.epoch))
 
     def entries_after(self, run: Run, pos: int) -> tuple[bytes, ...]:
         self.flush()
@@ -123,12 +127,17 @@ class RunRows:
         if self._journal:
             self._db.executemany(_SQL["add_journal"], self._journal)
             self._journal = []
+        if self._marks:
+            self._db.executemany(_SQL["add_mark"], self._marks)
+            self._marks = []
 
     def _append(self, run: Run, epoch: int, seq: int, data: bytes) -> None:
         kept = self._at(run.ord)
         self._journal_id += 1
         self._journal.append((self._journal_id, kept.tail, run.ord, epoch, seq, data))
         kept.tail = self._journal_id
+        if _is_marked(run, len(data)):
+            self._marks.append((run.ord, self._journal_id))
         self._progressed.add(run.ord)
 
     def _live_row(self, ord: int) -> Row:
@@ -165,18 +174,13 @@ class RunRows:
     def _discard(self) -> None:
         """Forget everything that a rollback may have made untrue."""
         self._kept, self._ords, self._new = {}, {}, {}
-        self._progressed, self._moved, self._journal = set(), set(), []
+        self._progressed, self._moved, self._journal, self._marks = set(), set(), [], []
         self._journal_id = self._db.execute(_SQL["last_journal"]).fetchone()[0]
 
 
-def read_journal(db: Db, tail: int) -> Journal:
-    """Return everything that was written into a run, in the order written."""
-    found = db.execute(_SQL["journal"], (tail,)).fetchall()
-    found.reverse()
-    return Journal(
-        tuple((epoch, seq, data) for epoch, seq, data in found if epoch),
-        tuple(data for epoch, _, data in found if not epoch),
-    )
+def _is_marked(run: Run, row_bytes: int) -> bool:
+    """Tell whether the journal has reached a multiple of the marks' distance with its newest row."""
+    return (run.state_bytes - row_bytes) // _MARK_BYTES != run.state_bytes // _MARK_BYTES
 
 
 def _is_progress(old: Run, new: Run) -> bool:

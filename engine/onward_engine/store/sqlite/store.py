@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,15 +13,33 @@ from typing import TypeVar
 from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
-from ...model import Run, StepView
-from ..port import Committed, Op, RunFilter, StoreBroken, StoreRefused
+from ...model import Run
+from ..port import (
+    JOURNAL_PAGE_BYTES,
+    STEPS_PAGE,
+    ApplyCheckpoint,
+    Committed,
+    JournalPage,
+    Op,
+    RunFilter,
+    StepPage,
+    StoreBroken,
+    StoreRefused,
+)
 from . import opening
 from .connected import Connected
 from .errors import describe
 from .lane import InlineLane, Lane, ThreadLane
+from .pace import Pace
 from .reads import Reads
 
 T = TypeVar("T")
+
+_SMALL_BYTES_MAX = 4096
+_IN_LOOP_MAX = 250
+"""After so many commits on the loop one goes to the thread, and copies the log there: they fill less than the thousand
+pages at which SQLite would copy it within a commit, which takes milliseconds.
+"""
 
 
 def _random_history() -> str:
@@ -43,6 +62,7 @@ class SqliteStore:
         limits: Limits | None = None,
         times: Times | None = None,
         new_history: Callable[[], str] = _random_history,
+        clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Nothing is opened yet."""
         self.path = str(path)
@@ -52,6 +72,9 @@ class SqliteStore:
         self._times = times or Times()
         self._new_history = new_history
         self._broken: str | None = None
+        self._clock_s = clock_s
+        self._pace = Pace()
+        self._in_loop = 0  # commits on the event loop since the last one in the thread
         self._connected: Connected | None = None
         self._writer: Lane = InlineLane()
         self._reader: Lane = InlineLane()
@@ -69,7 +92,13 @@ class SqliteStore:
 
     async def apply(self, ops: Sequence[Op[object]]) -> Committed:
         """See `Store`. After a `StoreBroken` every further call raises it at once."""
-        return await self._writer.call(partial(self._apply, self._opened(), ops))
+        connected = self._opened()
+        if not _is_small(ops):
+            return await self._writer.call(partial(self._apply, connected, ops))
+        if self._pace.is_brisk and self._in_loop < _IN_LOOP_MAX:
+            self._in_loop += 1
+            return self._apply_timed(connected, ops)
+        return await self._writer.call(partial(self._apply_and_copy, connected, ops))
 
     async def run(self, run: str) -> Run | None:
         """Return a run with everything in it."""
@@ -79,9 +108,13 @@ class SqliteStore:
         """Return a page of runs, newest first, without their input and output."""
         return await self._read(lambda reads: reads.runs(wanted))
 
-    async def steps(self, run: str) -> list[StepView]:
-        """Return a run's history; of an unknown run, none."""
-        return await self._read(lambda reads: reads.steps(run))
+    async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.steps(run, after, limit))
+
+    async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
+        """See `Store`. A row's place is its id."""
+        return await self._read(lambda reads: reads.journal(run, after, limit_bytes))
 
     async def event(self, event: str) -> Event | None:
         """Return an accepted event."""
@@ -110,11 +143,29 @@ class SqliteStore:
         return self._connected
 
     def _apply(self, connected: Connected, ops: Sequence[Op[object]]) -> Committed:
+        return self._guarded(partial(connected.apply, ops, self._limits, self._times))
+
+    def _guarded(self, write: Callable[[], T]) -> T:
+        """Write nothing more after the first failure."""
         try:
-            return connected.apply(ops, self._limits, self._times)
+            return write()
         except StoreBroken as error:
             self._broken = str(error)
             raise
+
+    def _apply_timed(self, connected: Connected, ops: Sequence[Op[object]]) -> Committed:
+        begun_s = self._clock_s()
+        committed = self._apply(connected, ops)
+        self._pace.note((self._clock_s() - begun_s) * 1000)
+        return committed
+
+    def _apply_and_copy(self, connected: Connected, ops: Sequence[Op[object]]) -> Committed:
+        """Commit in the thread, and copy there the log that the commits on the loop have filled."""
+        committed = self._apply_timed(connected, ops)
+        if self._in_loop:
+            self._in_loop = 0
+            self._guarded(connected.copy_log)
+        return committed
 
     async def _read(self, question: Callable[[Reads], T]) -> T:
         reads = self._opened().reads
@@ -126,6 +177,14 @@ class SqliteStore:
     def _close_lanes(self) -> None:
         self._reader.close()
         self._writer.close()
+
+
+def _is_small(ops: Sequence[Op[object]]) -> bool:
+    """Tell whether this is a lone checkpoint that writes few pages."""
+    if len(ops) != 1:
+        return False
+    op = ops[0]
+    return isinstance(op, ApplyCheckpoint) and op.outcome is None and len(op.raw) <= _SMALL_BYTES_MAX
 
 
 def _nothing() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..port import StoreError
+import sqlite3
+
+from ..port import StoreBroken, StoreError
 from ..tables import OpenWait, QueueRow
 from .errors import store_error
 from .event_rows import EventRows
@@ -43,6 +45,17 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows):
             self._db.execute("ROLLBACK")
         self._claims.rollback()
         self._forget_all()
+
+    def copy_log(self) -> None:
+        """Copy the write-ahead log into the database; between transactions only. Raises `StoreBroken`.
+
+        A full disk does no harm here: the log keeps everything, and the next commit says what is wrong.
+        """
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            if isinstance(broken := store_error(error), StoreBroken):
+                raise broken from error
 
     def flush(self) -> None:
         """Write what was held back."""

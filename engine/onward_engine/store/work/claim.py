@@ -19,11 +19,11 @@ def claim(work: Work, op: Claim) -> tuple[Assignment, ...]:
     """
     taken = work.tables.claimed(op.claim)
     if taken is not None:
-        return tuple(_assignment(work, run) for run in _still_owned(work, taken))
+        return tuple(_assignment(work, run, op.journal_bytes_max) for run in _still_owned(work, taken))
     offers.open_due(work, op.limit)
     runs = [_take(work, work.tables.run_at(row.ord), op) for row in _heads(work, op)]
     work.tables.put_claimed(op.claim, tuple((run.ord, run.epoch) for run in runs))
-    return tuple(_assignment(work, run) for run in runs)
+    return tuple(_assignment(work, run, op.journal_bytes_max) for run in runs)
 
 
 def _heads(work: Work, op: Claim) -> list[QueueRow]:
@@ -46,10 +46,14 @@ def _still_owned(work: Work, taken: tuple[tuple[int, int], ...]) -> list[Run]:
     return [run for run, epoch in runs if run.epoch == epoch and run.status is Status.ASSIGNED]
 
 
-def _assignment(work: Work, run: Run) -> Assignment:
+def _assignment(work: Work, run: Run, journal_bytes_max: int | None) -> Assignment:
     run = work.tables.full(run)
-    journal = work.tables.journal(run) if run.epoch > 1 or run.pos else Journal()
-    return Assignment(run, _events(work, run), journal.segments, journal.entries)
+    events = _events(work, run)
+    has_journal = run.epoch > 1 or run.pos > 0
+    if has_journal and journal_bytes_max is not None and run.state_bytes > journal_bytes_max:
+        return Assignment(run, events, (), (), is_whole=False)
+    journal = work.tables.journal(run) if has_journal else Journal()
+    return Assignment(run, events, journal.segments, journal.entries)
 
 
 def _events(work: Work, run: Run) -> tuple[Event, ...]:

@@ -19,9 +19,9 @@ def resume(work: Work, op: Resume) -> tuple[Resumed, ...]:
     answers = tuple(_answer(work, op, held) for held in op.held)
     if not op.is_whole:
         return answers
-    listed = {held.run for held in op.held} | set(op.ignore)
+    listed = {(held.run, held.epoch) for held in op.held}  # what it has of an earlier epoch is no more than an end
     for run in work.tables.held_by(op.instance):
-        if run.id not in listed and run.generation <= op.generation:
+        if (run.id, run.epoch) not in listed and run.id not in op.ignore and run.generation <= op.generation:
             ownership.requeue(work, run)
     return answers
 

@@ -78,6 +78,13 @@ CREATE TABLE journal (
     data BLOB NOT NULL
 );
 
+-- The chain leads only backwards. A mark stands at a row about every 32 KiB of a journal, so that reading can begin anywhere and go forwards.
+CREATE TABLE mark (
+    run INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (run, id)
+) WITHOUT ROWID;
+
 CREATE TABLE event (
     ord INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,

@@ -48,13 +48,22 @@ INSERT INTO journal (id, prev, run, epoch, seq, data) VALUES (?, ?, ?, ?, ?, ?)
 -- name: last_journal
 SELECT coalesce(max(id), 0) FROM journal
 
--- name: journal
+-- name: add_mark
+INSERT INTO mark (run, id) VALUES (?, ?)
+
+-- name: next_mark
+SELECT id FROM mark WHERE run = ? AND id > ? ORDER BY id LIMIT 1
+
+-- name: tail
+SELECT run.ord, coalesce(live.tail, ended.tail) FROM run LEFT JOIN live USING (ord) LEFT JOIN ended USING (ord) WHERE run.id = ?
+
+-- name: stretch
 WITH RECURSIVE chain (id, prev) AS (
-    SELECT id, prev FROM journal WHERE id = ?
+    SELECT id, prev FROM journal WHERE id = :last
     UNION ALL
-    SELECT journal.id, journal.prev FROM chain CROSS JOIN journal ON journal.id = chain.prev
+    SELECT journal.id, journal.prev FROM chain CROSS JOIN journal ON journal.id = chain.prev WHERE chain.prev > :after
 )
-SELECT journal.epoch, journal.seq, journal.data FROM chain CROSS JOIN journal ON journal.id = chain.id
+SELECT journal.id, journal.epoch, journal.seq, journal.data FROM chain CROSS JOIN journal ON journal.id = chain.id
 
 -- name: entries_after
 WITH RECURSIVE chain (id, prev, epoch, seq) AS (
