@@ -27,15 +27,20 @@ NAMES = (
     "idle",
     "payload",
 )
+PEERS = "peers"
+"""Other systems at the same work. Not part of `--smoke`: they are installed on first use."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; all without any")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"some of {', '.join((*NAMES, PEERS))}; all without any"
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it still work?")
     arguments = parser.parse_args()
     flags = ["--smoke"] if arguments.smoke else []
-    documents = [answered(name, flags) for name in arguments.names or NAMES]
+    names = arguments.names or (NAMES if arguments.smoke else (*NAMES, PEERS))
+    documents = [answered(name, flags) for name in names]
     print(table(documents))
     if arguments.smoke:
         print("\nTiny sizes: every answer is right, and the times mean nothing.")

@@ -23,7 +23,7 @@ from itertools import pairwise
 from . import report
 from .cluster import Cluster
 from .lab import Lab, Primitives, lab, medians
-from .processes import cpu_s, rss_kib
+from .processes import CPU_STEP_S, cpu_s, rss_kib
 from .report import Answer, Figure
 from .work import BLOCK, JOURNEYS, Journey, mixed_often
 
@@ -117,7 +117,7 @@ def cpu_ratio(found: Journey, samples: list[Sample]) -> float:
     """The CPU of the last tenth of the steps, divided by that of the first tenth."""
     moments = found.blocks_ns
     tenth = max(1, (len(moments) - 1) // 10)
-    first = cpu_at(moments[tenth], samples) - cpu_at(moments[0], samples)
+    first = max(cpu_at(moments[tenth], samples) - cpu_at(moments[0], samples), CPU_STEP_S)
     return (cpu_at(moments[-1], samples) - cpu_at(moments[-1 - tenth], samples)) / first
 
 

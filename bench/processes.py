@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+CPU_STEP_S = 1 / _TICKS_PER_S
+"""Less cannot be told from nothing: divide by at least this."""
+
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 

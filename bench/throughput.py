@@ -4,9 +4,10 @@
 
 The load: one client sends one event for each run, in requests of 100 events, the next as soon as the one before is
 answered; each event starts one run. The worker takes at most 100 runs at a time (`--concurrency 100`, the default), so
-that 100 are in flight from the first moment to nearly the last. The clock starts before the first request and stops
-when the client has been told of the end of the run that was created last, or at the engine's own moment of the last
-end, whichever is later. After it has stopped every run's status, number of journaled steps and result are checked.
+that 100 are in flight while there are as many; `in flight` is what it really had, on average. The clock starts before
+the first request and stops when the client has been told of the end of the run that was created last, or at the
+engine's own moment of the last end, whichever is later. After it has stopped every run's status, number of journaled
+steps and result are checked.
 
 CPU is that of engine, worker and client together, user and system, divided by the number of steps. `ratio` compares
 with the rows a second that SQLite alone makes durable in transactions of 100 rows.
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onward import Client
+from onward.calls import RunRecord
 
 from . import report
 from .calls import newest_over, outputs
@@ -37,6 +39,7 @@ CPU_MS_MAX = 0.15
 @dataclass(frozen=True)
 class Round:
     steps_per_s: float
+    in_flight: float
     cpu_ms: dict[str, float]
     ratio: float
 
@@ -67,10 +70,11 @@ async def one_round(bench: Lab, client: Client, preset: str, runs: int, machine:
     before = used_s(bench)
     load = await one_load(client, preset, runs)
     cpu = {name: used - before[name] for name, used in used_s(bench).items()}
-    seconds = max(load.told_at, await verify(client, preset, load.ids)) - load.begun_at
+    done = await verified(client, preset, load.ids)
     steps = runs * STEPS
-    per_s = steps / seconds
-    return Round(per_s, {name: used / steps * 1000 for name, used in cpu.items()}, per_s / machine.rows_per_s)
+    per_s = steps / (max(load.told_at, *ends_s(done)) - load.begun_at)
+    per_step = {name: used / steps * 1000 for name, used in cpu.items()}
+    return Round(per_s, in_flight(done), per_step, per_s / machine.rows_per_s)
 
 
 def used_s(bench: Lab) -> dict[str, float]:
@@ -93,14 +97,28 @@ async def one_load(client: Client, preset: str, runs: int) -> Load:
     return Load(ids, begun_at, time.time())
 
 
-async def verify(client: Client, preset: str, ids: Sequence[str]) -> float:
-    """Check every run. Returns the moment at which the engine has ended the last of them."""
+async def verified(client: Client, preset: str, ids: Sequence[str]) -> list[RunRecord]:
+    """Return the runs once they are over and have been checked."""
     runs = await newest_over(client, TENS[preset], len(ids))
     report.check({run.id for run in runs} == set(ids), "other runs")
     for run in runs:
         report.check(run.status == "completed" and run.steps == STEPS, f"{run}")
     report.check(await outputs(client, ids) == expected(len(ids)), f"results of {preset}")
-    return max(run.ended_at_ms or 0 for run in runs) / 1000
+    return runs
+
+
+def starts_s(runs: Sequence[RunRecord]) -> list[float]:
+    return [(run.started_at_ms or 0) / 1000 for run in runs]
+
+
+def ends_s(runs: Sequence[RunRecord]) -> list[float]:
+    return [(run.ended_at_ms or 0) / 1000 for run in runs]
+
+
+def in_flight(runs: Sequence[RunRecord]) -> float:
+    """How many runs a worker had at a time, on average."""
+    starts, ends = starts_s(runs), ends_s(runs)
+    return (sum(ends) - sum(starts)) / max(max(ends) - min(starts), 0.001)
 
 
 def expected(runs: int) -> list[int]:
@@ -124,6 +142,7 @@ def figures_of(preset: str, rounds: list[Round]) -> list[Figure]:
     total = statistics.median(sum(one.cpu_ms.values()) for one in rounds)
     return [
         Figure(preset, per_s, "steps/s", at_least=BARS.get(preset), ratio=ratio, to="SQLite rows/s in groups"),
+        Figure(f"{preset}, in flight", statistics.median(one.in_flight for one in rounds), "runs"),
         Figure(f"{preset}, CPU in all", total, "ms/step", at_most=CPU_MS_MAX),
         *(Figure(f"{preset}, CPU of the {part}", used, "ms/step") for part, used in cpu.items()),
     ]

@@ -259,7 +259,7 @@ class Connection:
 
     def _count(self, frame: FrameToWorker) -> None:
         """Give up a worker that does not read. What it asked for with its credit may be large, and does not count."""
-        if isinstance(frame, Assign | Journal):
+        if isinstance(frame, Assign):
             return
         self._outbound_bytes += _FRAME_BYTES + (_payload_bytes(frame) if isinstance(frame, Wake) else 0)
         if self._outbound_bytes > self._outbound_bytes_max and not self._is_read:

@@ -45,7 +45,7 @@ class Connection(Generic[I, O]):
         flow, size = self._outbox.flow, 0
         while size < self._limits.flow_bytes_max and (message := self._outbox.take()) is not None:
             size += message.size
-            if flow.wrote(message.size):
+            if flow.wrote(message.size, is_last=self._outbox.is_empty):
                 number, mark = self._mark(now_ms)
                 message.add(encode(mark), mark)
                 flow.mark(number, now_ms)

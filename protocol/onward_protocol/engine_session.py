@@ -67,6 +67,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         self.mirror: Mirror = Mirror()
         self._versions = versions
         self._messages_sent = 0
+        self._messages_received = 0
         self._beat_n = 0
         self._is_list_asked = False
 
@@ -77,6 +78,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         over. A Hello of another protocol version is refused here and not returned.
         """
         self._last_received_ms = now_ms
+        self._messages_received += 1
         frames: list[FromWorker] = []
         for frame in self._read(message, decode_worker_message, decode_worker_frame):
             assert not isinstance(frame, Part | Packed), "the base puts them together"
@@ -148,7 +150,8 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
 
     def _mark(self, now_ms: int) -> tuple[int, BeatAck]:
         del now_ms
-        return self._messages_sent + 1, BeatAck(self._beat_n, want_beat=True)
+        number = self._messages_sent + 1
+        return number, BeatAck(self._beat_n, want_beat=True, number=number)
 
     def _sent(self, message: Outgoing[EngineFrame]) -> None:
         self._messages_sent += 1
@@ -194,7 +197,8 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             self._beat_n, self.granted = beat.n, beat.granted
         self._outbox.flow.answered(beat.seen, self._last_received_ms, self.times.beat_ms)
         found = self._compare(beat)
-        self._queue(BeatAck(beat.n, want_held=found is None), EXPRESS)
+        number = self._messages_sent + 1  # it leaves with the next message, whatever else waits
+        self._queue(BeatAck(beat.n, want_held=found is None, number=number, received=self._messages_received), EXPRESS)
         return [found] if found else []
 
     def _compare(self, beat: Beat) -> Difference | None:

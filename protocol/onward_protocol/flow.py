@@ -36,7 +36,6 @@ class Flow:
         "_size_max",
         "_size_min",
         "_written",
-        "is_open",
         "message_bytes",
         "size",
     )
@@ -45,8 +44,6 @@ class Flow:
         self.size: int = limits.flow_bytes_min
         self.message_bytes: int = self.size // 4
         """How large a message should be at most, so that answers come while more is under way."""
-        self.is_open: bool = True
-        """Whether another message may be written."""
         self._size_min = limits.flow_bytes_min
         self._size_max = limits.flow_bytes_max
         self._is_measured = False
@@ -66,7 +63,11 @@ class Flow:
     def end(self) -> None:
         """Hold nothing back any more: nobody will answer."""
         self._is_measured = False
-        self.is_open = True
+
+    def has_room(self, waiting: int) -> bool:
+        """Tell whether the next message may be written, if so much waits; a sixteenth more for what is around data."""
+        count = min(waiting, self.message_bytes)
+        return not self._is_measured or self._written - self._answered + count <= self.size * 17 // 16
 
     @property
     def unanswered(self) -> int:
@@ -77,13 +78,14 @@ class Flow:
         """How long the oldest unanswered mark has been under way."""
         return now_ms - self._marks[0].at_ms if self._marks else 0
 
-    def wrote(self, count: int) -> bool:
-        """Count a message, and tell whether a mark belongs into it."""
+    def wrote(self, count: int, *, is_last: bool) -> bool:
+        """Count a message, and tell whether a mark belongs into it.
+
+        The last one that waits is marked sooner: what comes next then finds that almost everything was answered.
+        """
         self._written += count
-        if not self._is_measured:
-            return False
-        self._check()
-        return self._written - self._marked >= self.message_bytes
+        enough = self.message_bytes // 4 if is_last else self.message_bytes
+        return self._is_measured and self._written - self._marked >= enough
 
     def mark(self, number: int, now_ms: int) -> None:
         """Note a mark in the message that was counted last."""
@@ -98,11 +100,6 @@ class Flow:
         if newest is not None:
             self._adapt(newest, now_ms, beat_ms)
             self._answered, self._answered_at_ms = newest.bytes, now_ms
-            self._check()
-
-    def _check(self) -> None:
-        # A sixteenth more than the size, for what is around the data of four messages.
-        self.is_open = not self._is_measured or self._written - self._answered <= self.size * 13 // 16
 
     def _adapt(self, mark: _Mark, now_ms: int, beat_ms: int) -> None:
         if mark.bytes <= self._changed:

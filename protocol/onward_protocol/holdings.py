@@ -1,8 +1,8 @@
 """What a worker holds, as both ends see it, and the digest that compares the two pictures in a few bytes.
 
 The digest of one run is BLAKE2b with a digest of 8 bytes, read big-endian, over the MessagePack array
-`[run, epoch, last_seq, known, state]`, with 0 for `known` if the run has ended; the digest of many is the exclusive or of theirs, so that their order does not
-matter and a change costs two hashes however many runs are held.
+`[run, epoch, last_seq, known, state]`, with 0 for `known` if the run has ended; the digest of many is the exclusive or
+of theirs, so that their order does not matter and a change costs two hashes however many runs are held.
 """
 
 from __future__ import annotations

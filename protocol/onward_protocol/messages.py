@@ -535,11 +535,17 @@ class Ack(Wire, frozen=True, tag=35):
 
 
 class BeatAck(Wire, frozen=True, tag=36):
-    """Renews the lease. With `want_beat` it may come unasked, with the number of the newest beat that was answered."""
+    """Renews the lease. With `want_beat` it may come unasked, with the number of the newest beat that was answered.
+
+    `number` is that of the engine's message with it, `received` that of the worker's message with the beat, as the
+    engine has counted: they show whether everything has arrived once. 0 says nothing.
+    """
 
     n: Natural
     want_held: bool = False
     want_beat: bool = False
+    number: Natural = 0
+    received: Natural = 0
 
 
 class Wake(Wire, frozen=True, tag=37):

@@ -75,7 +75,7 @@ class Outbox(Generic[F]):
         self._ready: deque[_Item[F]] = deque()
         self._ready_bytes = 0
         self.waiting_bytes: int = 0
-        """Bytes of all frames that are not completely taken, except express ones."""
+        """Bytes that are not taken, except of express frames."""
         self._lanes: dict[str, deque[_Item[F]]] = {}  # each begins with a large frame that is not written yet
         self._waiting: deque[_Item[F]] = deque()  # large frames at the head of their lanes, no stream yet
         self._open: deque[_Stream[F]] = deque()
@@ -102,25 +102,29 @@ class Outbox(Generic[F]):
 
     def take(self) -> Outgoing[F] | None:
         """Return the next message to write, with as much as it should hold: small frames before parts of large ones."""
-        if not (self._express or self._ready or self._lanes):
+        if not (self._express or self.waiting_bytes):
             return None
         message: Outgoing[F] = Outgoing()
         while self._express:
             item = self._express.popleft()
             message.add(item.data, item.frame)
-        if self.flow.is_open:
+        if self._may_fill:
             self._fill(message, min(self.flow.message_bytes, self.limits.send_bytes_max))
         return message if message.size else None
 
     @property
     def wants_write(self) -> bool:
         """Tell whether `take` would return anything."""
-        return bool(self._express or ((self._ready or self._lanes) and self.flow.is_open))
+        return bool(self._express) or self._may_fill
+
+    @property
+    def _may_fill(self) -> bool:
+        return self.waiting_bytes > 0 and self.flow.has_room(self.waiting_bytes)
 
     @property
     def is_empty(self) -> bool:
         """Tell whether everything was taken."""
-        return not (self._express or self._ready or self._lanes)
+        return not (self._express or self.waiting_bytes)
 
     @property
     def is_delayed(self) -> bool:
@@ -188,12 +192,13 @@ class Outbox(Generic[F]):
 
     def _next_part(self, part_bytes: int) -> tuple[bytes, F | None]:
         stream = self._open.popleft()
+        left = stream.cutter.left
         data = stream.cutter.next(part_bytes)
-        if not stream.cutter.is_done:
+        self.waiting_bytes -= left - stream.cutter.left
+        if stream.cutter.left:
             self._open.append(stream)
             return data, None
         self._open_bytes -= len(stream.item.data)
-        self.waiting_bytes -= len(stream.item.data)
         self._leave_lane(stream.item.lane)
         return data, stream.item.frame
 

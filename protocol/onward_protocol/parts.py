@@ -24,9 +24,9 @@ class Cutter:
         self._start = 0
 
     @property
-    def is_done(self) -> bool:
-        """Tell whether the last part was taken."""
-        return self._start >= len(self._data)
+    def left(self) -> int:
+        """How many bytes were not taken yet."""
+        return max(0, len(self._data) - self._start)
 
     def next(self, part_bytes: int) -> bytes:
         """Return the next part, encoded, with at most so much of the data."""

@@ -38,7 +38,7 @@ from onward_protocol.messages import (
     WireLimits,
     WorkerFrame,
 )
-from onward_protocol.outbox import BARRIER, EXPRESS, IN_ORDER
+from onward_protocol.outbox import BARRIER, EXPRESS, IN_ORDER, Outgoing
 from onward_protocol.packing import Packing
 from onward_protocol.states import Phase
 
@@ -88,7 +88,8 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         self._lease = lease
         self._hello_at_ms = now_ms
         self._journals = Journals(self._limits)
-        self._beats: dict[int, int] = {}
+        self._messages_sent = 0
+        self._beats: dict[int, tuple[int, int]] = {}  # when each was made, and the number of its message
         self._beat_n = 0
         self._beat_at_ms = now_ms
         self._is_list_wanted = False
@@ -209,18 +210,30 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         self._agree_on_packing(welcome.unpacks)
         self._beat_at_ms = now_ms
 
+    def _sent(self, message: Outgoing[WorkerFrame]) -> None:
+        self._messages_sent += 1
+        for frame in message.frames:
+            if isinstance(frame, Beat) and frame.n in self._beats:
+                self._beats[frame.n] = (self._beats[frame.n][0], self._messages_sent)
+
     def _renew(self, ack: BeatAck, now_ms: int) -> None:
         if ack.n > self._beat_n:
             raise ProtocolError("out_of_turn", f"beat {ack.n} was answered, {self._beat_n} is the last one sent")
-        sent_at_ms = self._beats.pop(ack.n, None)
-        if sent_at_ms is not None:
-            self._lease.renewed(self.generation, sent_at_ms)
-            self._beats = {n: at_ms for n, at_ms in self._beats.items() if n > ack.n}
+        made_at_ms, number = self._beats.pop(ack.n, (None, 0))
+        self._compare_numbers(ack, number)
+        if made_at_ms is not None:
+            self._lease.renewed(self.generation, made_at_ms)
+            self._beats = {n: made for n, made in self._beats.items() if n > ack.n}
             self._outbox.flow.answered(ack.n, now_ms, self.times.beat_ms)
         self._is_beat_wanted = self._is_beat_wanted or ack.want_beat
         if ack.want_held:
             self._is_list_wanted = True
             self.beat_soon()
+
+    def _compare_numbers(self, ack: BeatAck, sent: int) -> None:
+        """Notice what no connection may do: an acknowledgement that got lost would be waited for without end."""
+        if (ack.number and ack.number != self.seen + 1) or (ack.received and sent and ack.received != sent):
+            raise ProtocolError("out_of_turn", "a message was lost or repeated on the way")
 
     def _beat(self, now_ms: int) -> None:
         """Send a beat with a digest in its turn, and one that overtakes everything if that turn may be late."""
@@ -238,7 +251,7 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
     def _next_beat(self, now_ms: int, *, is_compared: bool) -> Beat:
         vitals = self._vitals()
         self._beat_n += 1
-        self._beats[self._beat_n] = now_ms
+        self._beats[self._beat_n] = (now_ms, 0)
         free_slots = vitals.free_slots if self.phase is Phase.OPEN else 0
         beat = Beat(
             n=self._beat_n,

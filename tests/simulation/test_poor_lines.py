@@ -61,6 +61,14 @@ async def fetch(ctx: Context[int]) -> int:
 
 
 @app.function(int)
+async def collect(ctx: Context[int]) -> int:
+    """So many steps of 2 KiB, then one that tests can hold."""
+    size = sum([len(await fill(2 * KIB)) for _ in range(ctx.data)])
+    await finish()
+    return size
+
+
+@app.function(int)
 async def tick(ctx: Context[int]) -> None:
     """Small steps that need a lease each."""
     for _ in range(ctx.data):
@@ -80,10 +88,11 @@ class Site:
     dialled: list[str] = field(default_factory=list[str])
     living: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
     without_lease_ms: int = 0
+    most_waiting: int = 0
 
     async def join(self, name: str, bytes_s: int | None) -> Worker:
         with self.network.on_host(name) as link:
-            link.latency_ms = (200, 200)
+            link.latency_ms = (200, 200) if bytes_s else (1, 1)
             dial = Dialer(URL, lambda: "", open_socket=self.network.dial)
 
             async def counted() -> Link:
@@ -98,9 +107,11 @@ class Site:
         return worker
 
     async def watch(self) -> None:
-        """Count the time in which a worker might start no step."""
+        """Count the time in which a worker might start no step, and what the engine keeps for its workers."""
         while True:
             await asyncio.sleep(0.1)
+            for connection in self.engine.connections:
+                self.most_waiting = max(self.most_waiting, connection.session.waiting_bytes)
             for worker in self.workers.values():
                 if worker.state == "connected" and worker._daemon is not None:
                     self.without_lease_ms += 0 if worker._daemon._conversation.may_start() else 100
@@ -152,6 +163,25 @@ def test_a_large_journal_goes_down_over_one_connection_and_nothing_is_repeated(b
     site = tell(story)
     assert (site.dialled, executed) == (["near", "far"], [f"fill {1024 * KIB}", "finish", "finish"])
     assert site.without_lease_ms == 0
+
+
+def test_a_long_journal_is_read_as_its_worker_takes_it() -> None:
+    """One of 1.6 MiB, over a line that takes three minutes for it."""
+
+    async def story(site: Site) -> None:
+        first = await site.join("near", None)
+        run = await site.client.start("poor/collect", 800)
+        await until(lambda: executed[-1:] == ["finish"])
+        await site.join("far", 10_000)
+        first.stop(drain=False)
+        await first.gone()
+        gates[-1].set()
+        assert await run.result(timeout="20m") == 1600 * KIB
+
+    site = tell(story)
+    assert (site.dialled, len(executed)) == (["near", "far"], 800 + 2)
+    assert site.without_lease_ms == 0
+    assert site.most_waiting < 300 * KIB
 
 
 def test_while_a_large_result_goes_up_the_steps_of_other_runs_go_on() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import msgspec
 from onward.client import Client
 from onward_engine.connection import Connection
 from onward_engine.model import Run, Status
+from onward_protocol.messages import StepDone
 
 from tests.support.cluster import Cluster, WorkerProcess
 from tests.support.history import Stored, stored
@@ -42,6 +44,24 @@ async def differing_answers(disk: Disk, client: Client) -> list[str]:
         elif run.status is Status.COMPLETED and await client.output(run.id) != run.output:
             problems.append(f"answers: clients get another result of {run.id}")
     return problems
+
+
+def lost_steps(acked: Mapping[tuple[str, str], bytes], stored: Mapping[str, Stored]) -> Iterator[str]:
+    """Say of which steps (run and key) something else is stored than what was acknowledged, byte for byte."""
+    for (run, key), output in acked.items():
+        kept = [one.output for one in stored[run].entries if isinstance(one, StepDone) and one.key == key]
+        if kept != [output]:
+            yield f"lost: {run} {key} was acknowledged as {output!r}, stored is {kept}"
+
+
+def returned(stored: Mapping[str, Stored]) -> list[tuple[str, list[str]]]:
+    """Return the results of all runs, without what differs from one execution to the next."""
+    results = [(one.run.function, msgspec.msgpack.decode(one.run.output, type=list[str])) for one in stored.values()]
+    return sorted((function, [_shown(value) for value in values]) for function, values in results)
+
+
+def _shown(value: str) -> str:
+    return "go" if value.startswith("go:") else value.partition("#")[0]
 
 
 def _leaks_of_worker(process: WorkerProcess, connection: Connection | None) -> Iterator[str]:

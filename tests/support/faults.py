@@ -35,8 +35,8 @@ class Fault(Protocol):
         ...
 
     @property
-    def is_hostile(self) -> bool:
-        """Whether no network does this: a connection loses or repeats messages, and lives on."""
+    def outlasts_grace(self) -> bool:
+        """Whether a worker may be away for so long that others get its runs."""
         ...
 
     def blows(self, record: Record) -> Iterator[Blow]:
@@ -95,7 +95,7 @@ class ToMessage:
     late_ms: int
     times: int = 1
     kinds: frozenset[str] = ALL_KINDS
-    is_hostile: bool = False
+    outlasts_grace: bool = False
 
     def blows(self, record: Record) -> Iterator[Blow]:
         """See `Fault`."""
@@ -104,7 +104,7 @@ class ToMessage:
                 yield Blow(self, str(said), partial(self._strike, said))
 
     def _strike(self, said: Said, play: Play) -> None:
-        play.tap.disturb = _Series(said, partial(self.act, play), self.times)
+        play.tap.disturbers.append(_Series(said, partial(self.act, play), self.times))
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class CutAtByte:
 
     kind: str
     late_ms: int = 1_500
-    is_hostile: bool = False
+    outlasts_grace: bool = False
 
     def blows(self, record: Record) -> Iterator[Blow]:
         """See `Fault`."""
@@ -141,7 +141,7 @@ class CutAtByte:
             yield Blow(self, f"{said}, byte {count} of {said.bytes}", partial(self._strike, start, count))
 
     def _strike(self, start: Said, count: int, play: Play) -> None:
-        play.tap.disturb = _Series(start, partial(_cut_behind, count), 1)
+        play.tap.disturbers.append(_Series(start, partial(_cut_behind, count), 1))
 
 
 def _before(said: Said, record: Record) -> Said:
@@ -164,7 +164,7 @@ class InCommit:
 
     moment: Moment
     late_ms: int
-    is_hostile: bool = False
+    outlasts_grace: bool = False
 
     def blows(self, record: Record) -> Iterator[Blow]:
         """See `Fault`."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from onward.checkpoint import Checkpoint
 from onward.client import Client
 from onward.errors import EngineRefused, NotConnected
 from onward.events import Event
-from onward_protocol.messages import StepDone
+from onward_protocol.limits import Times
 
-from tests.support.audit import differing_answers, leaks, what_is_stored
+from tests.support.audit import differing_answers, leaks, lost_steps, returned, what_is_stored
 from tests.support.checker import violations
 from tests.support.cluster import URL, Cluster, Loss
 from tests.support.faults import Blow
@@ -49,6 +47,9 @@ QUIET_S = 17
 
 PATIENCE_MS = 60_000
 
+AGAIN_MS = Times().reconnect_cap_ms
+"""A connection that breaks right after an outage may be tried again so much later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -80,14 +81,17 @@ def rehearse(scene: Scene, checkpoint: Checkpoint) -> Record:
     return simulate(main, passes_max=PASSES_MAX)
 
 
-def problems_of(scene: Scene, checkpoint: Checkpoint, blow: Blow, expected: Record, path: Path) -> list[str]:
-    """Play with a fault at one point; return what went otherwise than it may. `path` is for a store on disk."""
+def problems_of(scene: Scene, checkpoint: Checkpoint, blows: Sequence[Blow], expected: Record, path: Path) -> list[str]:
+    """Play with a fault at each point; return what goes otherwise than it may. A store on disk is at `path`."""
+    late_ms = scene.late_ms + sum(blow.fault.late_ms for blow in blows) + AGAIN_MS * (len(blows) - 1)
 
     async def main(network: Network) -> Record:
-        play = Play(network, scene, checkpoint, path if blow.is_on_disk else None)
-        play.is_hostile = blow.fault.is_hostile
-        blow.strike(play)
-        return await play.live(expected.over_at_ms + scene.late_ms + blow.fault.late_ms)
+        play = Play(network, scene, checkpoint, path if any(blow.is_on_disk for blow in blows) else None)
+        for number, blow in enumerate(blows):
+            blow.strike(play)
+            if blow.fault.outlasts_grace or number > 0:  # of two, one may keep a worker away from the other's engine
+                play.losses.append(Loss("", number, NEVER_MS))
+        return await play.live(expected.over_at_ms, late_ms)
 
     record = simulate(main, passes_max=PASSES_MAX)
     if not record.problems and record.returned != expected.returned:
@@ -100,7 +104,6 @@ class Play:
 
     def __init__(self, network: Network, scene: Scene, checkpoint: Checkpoint, path: Path | None = None) -> None:
         network.latency_ms = (1, 1)
-        self.is_hostile = False
         self.losses: list[Loss] = []
         self.tap = Tap(network.link)
         self.disk = Disk(Witness(), stream(0, "disk"), path)
@@ -120,23 +123,24 @@ class Play:
         self._died = asyncio.Event()
         self._began_at_ms = now_ms()
 
-    async def live(self, over_ms_max: int = PATIENCE_MS) -> Record:
-        """Play to the end, and look at what is left."""
+    async def live(self, expected_ms: int = PATIENCE_MS, late_ms: int = 0) -> Record:
+        """Play to the end, and look at what is left. After a fault both may come later."""
         self.cluster.start_engine()
         self.cluster.start_worker()
         with self.cluster.network.on_host("client"):
             self._client = Client(URL)
         restarting = asyncio.create_task(self._restart())
-        stuck = await self._settle(over_ms_max)
+        stuck = await self._settle(expected_ms + late_ms)
         over_at_ms = now_ms() - self._began_at_ms
         await asyncio.sleep(LAST_WORDS_S)
         said, commits = tuple(self.tap.said), self.disk.commits
+        await asyncio.sleep(max(QUIET_S, late_ms / 1000))
         problems = stuck or await self._found()
         restarting.cancel()
         await self._client.close()
         self.cluster.bury()
         stored = what_is_stored(self.disk)
-        return Record(said, commits, over_at_ms, [] if stuck else _returned(stored), problems)
+        return Record(said, commits, over_at_ms, [] if stuck else returned(stored), problems)
 
     # -- for faults ------------------------------------------------------------------------------------------------
 
@@ -165,13 +169,8 @@ class Play:
     # -- the story -------------------------------------------------------------------------------------------------
 
     async def _settle(self, over_ms_max: int) -> list[str]:
-        """Return when everything is over; name what is not. A hostile connection may be broken for that."""
+        """Return when everything is over; name what is not."""
         acting = [asyncio.create_task(self._tell()), asyncio.create_task(self._stir())]
-        if self.is_hostile:
-            self.losses.append(Loss("", 0, NEVER_MS))
-            with suppress(TimeoutError):
-                await self._over(acting, over_ms_max)
-            self.cluster.network.cut()
         try:
             await self._over(acting, over_ms_max)
         except TimeoutError:
@@ -218,11 +217,10 @@ class Play:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     async def _found(self) -> list[str]:
-        await asyncio.sleep(QUIET_S)
         stored = what_is_stored(self.disk)
         with self.cluster.network.on_host("client"):
             answers = await differing_answers(self.disk, self._client)
-        return [*leaks(self.cluster), *self._violations(stored), *self._lost_steps(stored), *answers]
+        return [*leaks(self.cluster), *self._violations(stored), *lost_steps(self.tap.acked, stored), *answers]
 
     def _violations(self, stored: dict[str, Stored]) -> list[str]:
         history = History(
@@ -235,22 +233,4 @@ class Play:
             is_gentle=False,
             unacked_max=self._unacked_max,
         )
-        found = violations(history)
-        return [one for one in found if not one.startswith("differences")] if self.is_hostile else found
-
-    def _lost_steps(self, stored: dict[str, Stored]) -> Iterator[str]:
-        """What the engine has acknowledged is what is stored, byte for byte."""
-        for (run, key), output in self.tap.acked.items():
-            kept = [one.output for one in stored[run].entries if isinstance(one, StepDone) and one.key == key]
-            if kept != [output]:
-                yield f"lost: {run} {key} was acknowledged as {output!r}, stored is {kept}"
-
-
-def _returned(stored: dict[str, Stored]) -> list[tuple[str, list[str]]]:
-    returned = [(one.run.function, msgspec.msgpack.decode(one.run.output, type=list[str])) for one in stored.values()]
-    return sorted((function, [_shown(value) for value in values]) for function, values in returned)
-
-
-def _shown(value: str) -> str:
-    """Return a value without what differs from one execution to the next."""
-    return "go" if value.startswith("go:") else value.partition("#")[0]
+        return violations(history)

@@ -56,13 +56,13 @@ Deed = Callable[[Passing], None]
 
 
 class Tap:
-    """The worker's end of all lines of a cluster. `disturb` says what happens to a message; None: it passes.
+    """The worker's end of all lines of a cluster. Each of the `disturbers` may say what happens to a message.
 
     It also notes what the engine says is durable.
     """
 
     def __init__(self, line_of: Callable[[str], Link]) -> None:
-        self.disturb: Callable[[Said], Deed | None] = lambda _: None
+        self.disturbers: list[Callable[[Said], Deed | None]] = []
         self.said: list[Said] = []
         self.acked: dict[tuple[str, str], bytes] = {}
         self._line_of = line_of
@@ -89,7 +89,7 @@ class Tap:
         self.said.append(said)
         for frame in frames:
             self._note(frame)
-        return said, self.disturb(said)
+        return said, next((deed for disturb in self.disturbers if (deed := disturb(said))), None)
 
     def _note(self, frame: WorkerFrame | EngineFrame) -> None:
         if isinstance(frame, Checkpoint):

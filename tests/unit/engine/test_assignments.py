@@ -255,6 +255,37 @@ def test_a_run_that_was_taken_away_meanwhile_is_read_no_further() -> None:
     tell(story)
 
 
+def test_nothing_is_read_for_a_worker_that_was_lost_while_it_took_nothing() -> None:
+    async def story(running: Engine, store: Paged) -> None:
+        await left_behind(running, 500, 500, 500)
+        worker = await Peer(running, instance="wrk_mute").connect()
+        await first_page(store)
+        worker.is_mute = True
+        await asyncio.sleep(2)
+        before = len(store.pages)
+        worker.cut()
+        await worker.gone()
+        await asyncio.sleep(0.1)
+        assert (running.assignments._unsent, len(store.pages)) == ({}, before)
+
+    tell(story)
+
+
+def test_a_page_that_was_being_read_when_its_run_was_taken_away_is_not_sent() -> None:
+    async def story(running: Engine, store: Paged) -> None:
+        (run,) = await left_behind(running, 500)
+        await Peer(running).connect()
+        await first_page(store)
+        (connection,) = running.connections
+        connection.fence(run, 9, "in a test")
+        connection.flush()
+        await asyncio.sleep(1)
+        assert connection.session.mirror._incomplete == {}
+        assert connection.session._messages_sent < 8
+
+    tell(story)
+
+
 def test_a_disk_that_fails_under_a_page_ends_the_engine() -> None:
     async def main(_: Network) -> None:
         store = Paged()

@@ -155,6 +155,8 @@ OF = {
     "BeatAck.n": "the beat that is answered",
     "BeatAck.want_held": "send the full list with the next beat",
     "BeatAck.want_beat": "send a beat at once, when everything up to this message is used",
+    "BeatAck.number": "the number of the engine's message with it; 0 says nothing",
+    "BeatAck.received": "the number of the worker's message with the beat, as the engine counted; 0 says nothing",
     "Wake.entries": "new engine entries; known ones are to be ignored",
     "Wake.slot": "takes a slot, as an Assign does",
     "Cancel.cleanup_ms": "time for clean-up, from delivery",

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 from onward_protocol.errors import CloseCode, ProtocolError
+from onward_protocol.holdings import Difference
 from onward_protocol.limits import Limits
 from onward_protocol.messages import (
     Ack,
@@ -49,12 +50,14 @@ def arrived(pair: Pair, *frames: Assign | Journal | Wake | Cancel | Fence | GoAw
 
 
 def beat(pair: Pair) -> Beat:
-    """Let the worker beat, and return what the engine gets."""
+    """Let the worker beat once, and return what the engine gets; both ends agree."""
     pair.take_at_engine()
     pair.now_ms += 5_000
     pair.worker.tick(pair.now_ms)
     pair.exchange()
-    return next(frame for frame in pair.take_at_engine() if isinstance(frame, Beat))
+    (sent,) = pair.take_at_engine()
+    assert isinstance(sent, Beat)
+    return sent
 
 
 def test_a_run_is_handed_over_when_the_last_piece_is_here() -> None:
@@ -99,19 +102,20 @@ def test_the_run_is_expected_in_the_digest_only_when_its_journal_is_through() ->
     pair = Pair().open()
     arrived(pair, HEAD, FIRST, Wake("run_a", 3, (Due(3, "nap"),)))
     assert beat(pair).count == 0
-    assert not pair.engine._is_list_asked
     assert pair.engine.mirror.knows("run_a", 3)
     arrived(pair, LAST)
     pair.holdings.put(held(epoch=3, known=3))
     assert beat(pair).count == 1
-    assert not pair.engine._is_list_asked
 
 
 def test_an_assignment_that_was_lost_with_its_last_piece_is_found_by_the_digest() -> None:
     pair = Pair().open()
     arrived(pair, HEAD, FIRST, LAST)
-    beat(pair)  # the worker has forgotten it
-    assert not pair.engine.mirror.knows("run_a", 3)
+    pair.take_at_engine()
+    pair.now_ms += 5_000
+    pair.worker.tick(pair.now_ms)  # the worker has forgotten it
+    pair.exchange()
+    assert [frame.lost for frame in pair.at_engine if isinstance(frame, Difference)] == [(held(epoch=3, known=2),)]
 
 
 def test_a_fence_takes_back_what_is_not_whole_and_pieces_behind_it_are_ignored() -> None:
@@ -120,7 +124,6 @@ def test_a_fence_takes_back_what_is_not_whole_and_pieces_behind_it_are_ignored()
     assert arrived(pair, HEAD, FIRST, fence, LAST) == [fence]
     assert not pair.engine.mirror.knows("run_a", 3)
     assert beat(pair).count == 0
-    assert not pair.engine._is_list_asked
 
 
 def test_a_fence_for_an_older_epoch_does_not() -> None:
@@ -129,7 +132,6 @@ def test_a_fence_for_an_older_epoch_does_not() -> None:
     assert arrived(pair, HEAD, FIRST, fence, LAST) == [fence, WHOLE]
     pair.holdings.put(held(epoch=3, known=2))
     beat(pair)
-    assert not pair.engine._is_list_asked
 
 
 def test_a_newer_assignment_takes_the_place_of_an_unfinished_one() -> None:

@@ -152,7 +152,7 @@ def test_a_frame_is_packed_once_and_before_it_is_cut() -> None:
         with pytest.raises(ProtocolError, match="out_of_turn"):
             read(nested)
     cutter = Cutter(0, encode(squeezed(frame)))
-    while not cutter.is_done:
+    while cutter.left:
         read(data=cutter.next(100_000))
 
 

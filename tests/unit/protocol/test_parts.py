@@ -15,7 +15,7 @@ LIMITS = replace(Limits(), streams_max=2, frame_bytes_max=100, assembly_bytes_ma
 def parts(stream: int, data: bytes, size: int = 10) -> list[Part]:
     cutter = Cutter(stream, data)
     result: list[Part] = []
-    while not cutter.is_done:
+    while cutter.left:
         part = decode_worker_frame(cutter.next(size))
         assert isinstance(part, Part)
         result.append(part)
@@ -33,7 +33,7 @@ def test_each_part_may_have_a_size_of_its_own() -> None:
     cutter, assembler = Cutter(0, bytes(range(100))), Assembler(LIMITS)
     parts = [decode_worker_frame(cutter.next(size)) for size in (1, 50, 7, 1_000)]
     assert [assembler.add(part) for part in parts if isinstance(part, Part)][-1] == bytes(range(100))
-    assert cutter.is_done
+    assert cutter.left == 0
 
 
 def test_streams_may_alternate_and_their_numbers_be_used_again() -> None:

@@ -87,9 +87,8 @@ def test_small_frames_of_one_moment_travel_in_one_message() -> None:
     pair = Pair().open()
     for seq in range(1, 51):
         pair.worker.send(checkpoint(seq=seq))
-    messages = pair.worker.messages_to_send(pair.now_ms)
-    assert len(messages) == 1
-    assert len(decode_worker_message(messages[0])) == 50
+    (message,) = pair.worker.messages_to_send(pair.now_ms)
+    assert sum(isinstance(frame, Checkpoint) for frame in decode_worker_message(message)) == 50
 
 
 def test_no_message_is_larger_than_what_may_be_sent() -> None:
@@ -127,6 +126,13 @@ def test_no_more_is_under_way_than_the_peer_answers_for() -> None:
     assert (pair.engine.wants_write, pair.engine.is_drained) == (False, False)
 
 
+def test_on_a_good_line_a_frame_of_one_mebibyte_waits_for_no_answer() -> None:
+    pair = Pair().open().on_a_good_line()
+    pair.worker.send(checkpoint(size=1_024 * KIB))
+    pair.write()
+    assert pair.worker.is_drained
+
+
 def test_a_beat_is_answered_at_once_however_much_waits() -> None:
     """The beat goes before everything that is not written, and so does its answer."""
     pair = Pair().open()
@@ -140,7 +146,9 @@ def test_a_beat_is_answered_at_once_however_much_waits() -> None:
     beat = decode_worker_message(pair.worker.messages_to_send(pair.now_ms)[0])[0]
     assert isinstance(beat, Beat)
     pair.engine.receive(encode_message([encode(beat)]), pair.now_ms)
-    assert decode_engine_message(pair.engine.messages_to_send(pair.now_ms)[0])[0] == BeatAck(beat.n)
+    answer = decode_engine_message(pair.engine.messages_to_send(pair.now_ms)[0])[0]
+    assert isinstance(answer, BeatAck)
+    assert answer.n == beat.n
 
 
 def test_an_ack_of_another_run_overtakes_a_large_frame() -> None:
@@ -381,6 +389,24 @@ def test_an_answer_to_a_beat_that_was_never_sent_is_an_error() -> None:
     pair = Pair().open()
     with pytest.raises(ProtocolError, match="beat 9 was answered"):
         pair.worker.receive(encode_message([encode(BeatAck(9))]), 0)
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("times", [0, 2], ids=["lost", "repeated"])
+def test_the_next_answered_beat_shows_that_a_message_was_lost_or_repeated_on_the_way(way: str, times: int) -> None:
+    pair = Pair().open()
+    pair.engine.send(assign())
+    pair.exchange()
+    pair.worker.send(checkpoint())
+    pair.engine.send(Ack("run_b", 1, 1))
+    pair.write()
+    under_way = pair.up if way == "up" else pair.down
+    under_way.extend([under_way.pop()] * times)
+    pair.exchange()
+    pair.worker.beat_soon()
+    pair.worker.tick(pair.now_ms)
+    with pytest.raises(ProtocolError, match=r"lost or repeated|was seen"):
+        pair.exchange()
 
 
 def test_a_beat_that_claims_more_messages_than_were_sent_is_an_error() -> None:

@@ -12,30 +12,33 @@ import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from onward.errors import ConfigError
 from onward.replay.lineage import BRANCH, branch_of_new_task
 from onward.replay.turn import RunTimer
 
-_NAMES: Final = ("call_soon", "call_later", "call_at", "create_task", "time")
 _EAGER: Final = getattr(asyncio, "eager_task_factory", None)
 
-_installed: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, object]]] = WeakKeyDictionary()
+# The hooks know their loop: a reference to them from here would keep it, and all that ever ran on it, for ever.
+_installed: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, ref[Callable[..., Any]]]]] = (
+    WeakKeyDictionary()
+)
 
 
 def install(loop: asyncio.AbstractEventLoop) -> None:
     """Hook `loop`, once. Raises `ConfigError` if somebody has replaced a hook since."""
     if loop not in _installed:
-        for name, hook in _hooks(loop).items():
+        hooks = _hooks(loop)
+        for name, hook in hooks.items():
             setattr(loop, name, hook)
-        _installed[loop] = {name: getattr(loop, name) for name in _NAMES}
+        _installed[loop] = {name: ref(hook) for name, hook in hooks.items()}
     check(loop)
 
 
 def check(loop: asyncio.AbstractEventLoop) -> None:
     """Raise `ConfigError` if a hook of `loop` was replaced: runs on it could not be replayed."""
-    replaced = [name for name, hook in _installed[loop].items() if getattr(loop, name) is not hook]
+    replaced = [name for name, hook in _installed[loop].items() if getattr(loop, name) is not hook()]
     if replaced:
         raise ConfigError(
             f"somebody has replaced {', '.join(replaced)} of the event loop after Onward had hooked it; "

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-QUICK_MS: Final = 10.0
-"""Several times what a commit takes on a local disk; a beat may well be so late."""
+QUICK_MS: Final = 40.0
+"""Local disks have hiccups of some ten milliseconds now and then; a beat may well be so late."""
 
 PROOF_MIN: Final = 64
 PROOF_MAX: Final = 4_096

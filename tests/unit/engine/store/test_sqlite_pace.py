@@ -100,7 +100,7 @@ async def test_a_lone_small_checkpoint_needs_no_other_thread_while_the_disk_is_q
 
 
 async def test_a_disk_that_stalls_holds_up_the_loop_once(store: Watched) -> None:
-    store.stall_ms = 30
+    store.stall_ms = 60
     assert [await store.step() for _ in range(4)] == [HERE, WRITER, WRITER, WRITER]
     store.stall_ms = 0
     assert await store.steps(PROOF_MIN) == {WRITER}
