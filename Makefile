@@ -82,6 +82,7 @@ test:
 
 slow: $(READY)
 	$(BIN)/pytest --quiet $(SLOW)
+	$(BIN)/pytest --quiet --numprocesses 2 tests/simulation/test_crash_matrix.py --seeds 1000
 
 smoke: $(READY)
 	@$(BIN)/python -m bench --smoke

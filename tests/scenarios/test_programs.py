@@ -3,6 +3,7 @@ everything durable.
 """
 
 from decimal import Decimal
+from importlib.metadata import entry_points
 
 import pytest
 from onward import NonRetryable
@@ -55,3 +56,8 @@ async def test_the_crawler_program_fetches_in_threads_and_repeats_only_what_was_
 async def test_the_fixture_starts_what_the_marker_names(onward_engine: TestEngine) -> None:
     [run] = await onward_engine.send(shop.OrderPlaced(shop.Order("o3", "eve", Decimal(3))))
     assert run.status == "parked"
+
+
+def test_pytest_finds_the_plugin_with_the_fixture_by_itself() -> None:
+    [plugin] = entry_points(group="pytest11", name="onward")
+    assert plugin.load().onward_engine

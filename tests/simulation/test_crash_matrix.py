@@ -90,6 +90,7 @@ SCENES = {
     "branches": Scene([Fork([steps("a", "b"), [Act("c", 8)], steps("d")]), *steps("last")]),
     "map": Scene([Fork([steps(f"item{n}") for n in range(4)], limit=2), *steps("last")]),
     "wait": Scene([*steps("before"), Await(60_000), *steps("after")]),
+    "event before": Scene([Act("long", 60), Await(60_000), *steps("after")]),
     "wait beside": Scene([Fork([[Await(60_000), *steps("woken")], [Act(f"long{n}", 20) for n in range(5)]])]),
     "nap": Scene([*steps("before"), Nap(50), Act("after", SHORT, nap_ms=50)]),
     "invoke": Scene([*steps("before"), Call(Story("child", steps("in", "out"))), *steps("after")]),
@@ -131,7 +132,7 @@ WIRE = {"Hello", "Checkpoint", "Beat", "Return", "Drain", "Bye", "Part"} | {
 }
 """The frames that the matrix disturbs. A worker that is refused, streams, logs and early cancels are not among them."""
 
-FIELDS_FOR_SEEDS = 40
+FIELDS_FOR_SEEDS = 80
 CUTS_FOR_SEEDS = 5
 """So many seeds more let one more point of a row be tried; `make sim` tries them all."""
 

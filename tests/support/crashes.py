@@ -12,6 +12,7 @@ from onward.checkpoint import Checkpoint as Setting
 from onward.config import Retry
 from onward.host import Host
 from onward.replay.journal import read
+from onward.run.bodies import Step
 from onward.run.course import Course
 from onward.run.hosting import RunHost
 from onward.run.runner import Runner
@@ -76,7 +77,22 @@ class Violation(AssertionError):
 def course_of(host: Host) -> Course:
     """Return what is tested from what user code sees of it."""
     assert isinstance(host, RunHost)
-    return host._course  # pyright: ignore[reportPrivateUsage] - looked at, never changed
+    return host._course  # pyright: ignore[reportPrivateUsage] - a look inside
+
+
+class Started(set[Step]):
+    """The bodies of one residence that were let through and have not ended, and how many that were at most.
+
+    Asking a body how many others there are would be too late: its first line runs a turn of the loop after it was let
+    through, and until then another one may have ended.
+    """
+
+    most = 0
+
+    def add(self, step: Step) -> None:
+        """Another one is let through."""
+        super().add(step)
+        self.most = max(self.most, len(self))
 
 
 class Life:
@@ -90,7 +106,7 @@ class Life:
         self.trace: list[tuple[int, tuple[Any, ...]]] = []
         self.delivered = 0
         self.bodies = 0
-        self.at_once = 0
+        self.started = Started()
         self.attempts: set[tuple[str, int]] = set()
         self.repeated: set[str] = set()
 
@@ -138,6 +154,9 @@ class Crashes:
     # -- stands for a Function
 
     def make_context(self, host: Any, assign: Assign, state: object) -> Any:
+        life = self._life(host)
+        if life is not None:
+            course_of(host).bodies = life.started
         return host
 
     def encode_output(self, value: object) -> bytes:
@@ -261,8 +280,9 @@ class Crashes:
         elif isinstance(frame, Return) and frame.reason == "evicted":
             self._give_back()
         elif isinstance(frame, Return) and frame.reason == "full":  # its code of the last residence still leaves
+            self.is_queued = True
             self._hand_on(frame.epoch, fresh_worker=True)
-        elif isinstance(frame, Return) and not self._is_draining:
+        elif isinstance(frame, Return) and not (self._is_draining or self.is_queued):  # a wake-up met one on its way
             self.problems.append(f"returned: {frame}")
 
     def _store(self, frame: Checkpoint) -> None:
@@ -387,16 +407,15 @@ class Crashes:
             return value
         life.bodies += 1
         [step] = [step for step in course.bodies if step.task is asyncio.current_task()]
-        self._note_body(life, step.key, step.attempt, len(course.bodies))
+        self._note_body(life, step.key, step.attempt)
         if step.key in life.acked:
             self.problems.append(f"acknowledged step {step.key} ran again")
         if course.replay.delivered < life.remembered:
             self.problems.append(f"{step.key} started during the replay")
         return value
 
-    def _note_body(self, life: Life, key: str, attempt: int, at_once: int) -> None:
+    def _note_body(self, life: Life, key: str, attempt: int) -> None:
         """A body that ran in an earlier residence is repeated because of how the last one of these ended."""
-        life.at_once = max(life.at_once, at_once)
         before = next((old for old in self.lives[-2::-1] if (key, attempt) in old.attempts), None)
         if before is not None:
             before.repeated.add(key)
@@ -431,7 +450,7 @@ class Crashes:
     def _count_repetitions(self) -> None:
         """The end of a residence costs no more bodies than the setting says."""
         for life in self.lives:
-            bound = self.checkpoint.unacked_max + life.at_once - 1
+            bound = self.checkpoint.unacked_max + life.started.most - 1
             if len(life.repeated) > max(bound, 0):
                 self.problems.append(
                     f"the end of epoch {life.epoch} repeated {sorted(life.repeated)}, more than {bound}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from onward_engine.settings import Bounds
 from onward_protocol.messages import Wake
 
 from tests.support import Network, simulate
@@ -59,9 +60,9 @@ def test_a_sleep_survives_the_engine() -> None:
 def test_many_timers_that_are_due_together_fire_in_bounded_batches() -> None:
     async def main(_: Network) -> None:
         store = Gated()
-        async with engine(store) as running:
-            worker = await Peer(running, slots=2_500).connect()
-            runs = [await send(running) for _ in range(2_500)]
+        async with engine(store, bounds=Bounds(timers_max=100)) as running:
+            worker = await Peer(running, slots=250).connect()
+            runs = [await send(running) for _ in range(250)]
             for run in runs:
                 await park(worker, run, ms=5_000)
             for run in runs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -24,13 +25,19 @@ Change = Callable[[History], None]
 SEED = 8  # gentle faults; its runs nap, wait for events and call others
 
 
-@pytest.fixture
-def history() -> History:
+@pytest.fixture(scope="module")
+def good() -> History:
     history = live(SEED).history
     assert history is not None
     assert history.is_gentle
     assert not violations(history)
     return history
+
+
+@pytest.fixture
+def history(good: History) -> History:
+    inspect = good.ledger._inspect  # leads to the whole world
+    return deepcopy(good, {id(inspect): inspect})
 
 
 def some_run(history: History) -> Stored:

@@ -138,6 +138,24 @@ async def test_a_crash_after_every_frame_runs_each_body_once() -> None:
     assert sorted(count.runs) == ["a", "b", "c", "d"]
 
 
+async def test_short_steps_that_start_together_do_not_wait_for_each_other_to_be_stored() -> None:
+    ran: list[int] = []
+
+    async def body(number: int) -> None:
+        ran.append(number)
+
+    async def function(host: Host) -> None:
+        await asyncio.gather(*(host.step(call(body, number)) for number in range(5)))
+
+    engine = PaperEngine(Program(function), auto=False)
+    run = engine.start()
+    await quiet(engine)
+    assert ran == [0, 1, 2, 3, 4]
+    engine.store()
+    await finished(engine)
+    assert len(run.segments) <= 2
+
+
 async def test_the_time_inside_a_run_is_that_of_the_newest_entry() -> None:
     times: list[list[int]] = []
 

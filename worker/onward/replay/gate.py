@@ -12,6 +12,9 @@ class Gate:
     repeated, itself among them, and those that run beside it. Failed attempts and timers of the code's own are results
     too. A barrier's body also waits for everything that its caller knew, runs alone among barriers, and from its end
     until its acknowledgement no other body starts.
+
+    A body has started when it is let through, although its first line runs a turn of the loop later and another one may
+    have ended by then. Asked again there, short bodies that start together would wait for each other's round trips.
     """
 
     __slots__ = ("_marked", "_marks", "_required", "acked", "barrier_runs", "results", "window")

@@ -98,7 +98,7 @@ class Step(Awaited):
         self.is_parked: bool = False
         self.loss: WorkerLost | None = None
         self.task: asyncio.Task[None] | None = None
-        self.has_begun = False
+        self.has_begun: bool = False
         self._identity = identity
         self._context = copy_context()
 
