@@ -60,6 +60,18 @@ def test_a_round_trip_takes_twice_the_latency() -> None:
     assert simulate(main) == (100, 200)
 
 
+def test_what_a_client_has_written_arrives_although_its_process_ended() -> None:
+    async def main(network: Network) -> tuple[bytes, bytes]:
+        network.latency_ms = (50, 50)
+        (_, client), (server, _) = await accept(network)
+        client.write(b"last words")
+        assert network.link().under_way(Direction.TO_SERVER) == len(b"last words")
+        network.link().hang_up()
+        return await server.read(100), await server.read(100)
+
+    assert simulate(main) == (b"last words", b"")
+
+
 def test_a_line_of_a_limited_speed_delivers_bit_by_bit_in_both_directions_at_once() -> None:
     async def main(network: Network) -> tuple[int, int, int]:
         network.latency_ms = (100, 100)
