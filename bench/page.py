@@ -86,7 +86,7 @@ def bars(own: Document, peers: Document) -> list[Bar]:
 
 
 def value_of(figure: Figure) -> str:
-    return f"{figure.value:,.4g} {figure.unit}"
+    return f"{figure.value:,.6g} {figure.unit}"
 
 
 def ratio_of(figure: Figure) -> str:
