@@ -25,8 +25,8 @@ Clock = Callable[[], int]
 class Uplink:
     """Carries one connection from its Hello to its end.
 
-    `use` gets every frame for the owner; `prepare` is called before a beat can be made, to bring holdings and credit up
-    to date. `send` may be called from any context on the loop.
+    `use` gets every frame for the owner; `prepare` is called before a beat can be made, and asks for one if there is
+    more credit to give. `send` may be called from any context on the loop.
     """
 
     def __init__(

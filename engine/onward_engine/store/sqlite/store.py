@@ -26,6 +26,7 @@ from ..port import (
     StoreBroken,
     StoreRefused,
 )
+from ..work.checkpoint import PLAIN
 from . import opening
 from .connected import Connected
 from .errors import describe
@@ -37,8 +38,9 @@ T = TypeVar("T")
 
 _SMALL_BYTES_MAX = 4096
 _IN_LOOP_MAX = 250
-"""After so many commits on the loop one goes to the thread, and copies the log there: they fill less than the thousand
-pages at which SQLite would copy it within a commit, which takes milliseconds.
+"""After so many commits on the loop one goes to the thread, and copies the log there. By themselves they fill less than
+the thousand pages at which SQLite copies it within a commit; behind larger commits one of them may still do so, which
+takes milliseconds.
 """
 
 
@@ -180,11 +182,11 @@ class SqliteStore:
 
 
 def _is_small(ops: Sequence[Op[object]]) -> bool:
-    """Tell whether this is a lone checkpoint that writes few pages."""
-    if len(ops) != 1:
+    """Tell whether this is a lone checkpoint that reads nothing and writes few pages: a wait may look far back."""
+    if len(ops) != 1 or not isinstance(op := ops[0], ApplyCheckpoint):
         return False
-    op = ops[0]
-    return isinstance(op, ApplyCheckpoint) and op.outcome is None and len(op.raw) <= _SMALL_BYTES_MAX
+    is_plain = op.outcome is None and all(isinstance(entry, PLAIN) for entry in op.entries)
+    return is_plain and len(op.raw) <= _SMALL_BYTES_MAX
 
 
 def _nothing() -> None:

@@ -32,7 +32,7 @@ from ..port import Applied, ApplyCheckpoint
 from . import endings, ingest, ownership, starts, waits
 from .context import Work
 
-_PLAIN = (StepDone, StepFailed, AttemptFailed, TimerFired, Seen, Published, Tagged)
+PLAIN = (StepDone, StepFailed, AttemptFailed, TimerFired, Seen, Published, Tagged)
 """Entries that concern nobody but the worker: they are stored with the frame, and that is all."""
 
 
@@ -50,7 +50,7 @@ def apply_checkpoint(work: Work, op: ApplyCheckpoint) -> Applied:
     except frames.Refusal as refusal:
         return _refuse(work, run, op, refusal)
     for entry in op.entries:
-        if not isinstance(entry, _PLAIN):
+        if not isinstance(entry, PLAIN):
             _act(work, work.run(op.run), entry)
     if op.outcome is not None:
         _stop(work, work.run(op.run), op.outcome)

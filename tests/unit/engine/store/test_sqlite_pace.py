@@ -12,7 +12,7 @@ from onward_engine.model import Run
 from onward_engine.store.port import Committed
 from onward_engine.store.sqlite import SqliteStore
 from onward_engine.store.sqlite.pace import PROOF_MAX, PROOF_MIN, QUICK_MS, Pace
-from onward_protocol.messages import StepDone
+from onward_protocol.messages import EventWait, StepDone, WaitOpened
 
 from tests.conformance.driver import Driver, function
 
@@ -109,6 +109,13 @@ async def test_a_disk_that_stalls_holds_up_the_loop_once(store: Watched) -> None
 async def test_what_writes_much_or_many_things_never_holds_up_the_loop(store: Watched) -> None:
     assert await store.step(size=100_000) == WRITER
     await store.apply(*(store.frame(store.run, store.seq + n, StepDone("a", b"")) for n in (1, 2)))
+    assert store.threads[-1] == WRITER
+
+
+async def test_a_wait_never_holds_up_the_loop_because_it_may_look_far_back(store: Watched) -> None:
+    wait = WaitOpened("w", EventWait("order/paid", after=0))
+    store.seq += 1
+    await store.checkpoint(store.run, store.seq, wait)
     assert store.threads[-1] == WRITER
 
 
