@@ -91,20 +91,25 @@ def main(name: str, doc: str, measure: Callable[..., Coroutine[Any, Any, Answer]
     settings, is_smoke = _read_settings(doc, sizes)
     begun = time.monotonic()
     answer = asyncio.run(measure(**settings))
-    document = Document(
+    found = document(name, doc, settings, answer, time.monotonic() - begun)
+    if not is_smoke:
+        keep(found)
+    print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+
+
+def document(name: str, doc: str, settings: dict[str, int], answer: Answer, took_s: float) -> Document:
+    """Return an answer with everything around it; `doc` begins with the question."""
+    return Document(
         name=name,
         question=doc.split("?", maxsplit=1)[0].replace("\n", " ") + "?",
         commit=_commit(),
         python=platform.python_version(),
         machine=f"{os.cpu_count()} cores, {platform.platform()}",
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        took_s=round(time.monotonic() - begun, 1),
+        took_s=round(took_s, 1),
         settings=settings,
         answer=replace(answer, figures=tuple(figure.rounded() for figure in answer.figures)),
     )
-    if not is_smoke:
-        keep(document)
-    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
 def keep(document: Document) -> None:

@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection
 from .. import primitives, report
 from . import dbos, environment, restate, temporal
 from .children import PeerFailed
-from .findings import Asked, document
+from .findings import Asked, answer
 from .rounds import Machine, one_round, warm
 from .setting import TINY, Peer
 
@@ -45,10 +45,12 @@ def main() -> None:
         asyncio.run(ask(asked, rounds, unavailable))
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise SystemExit("ended before the last answer") from None
-    question = (__doc__ or "").split("?", maxsplit=1)[0] + "?"
-    found = document(question, asked, unavailable, time.monotonic() - begun)
-    report.keep(found)
-    print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    settings = {"rounds": max((len(one.rounds) for one in asked), default=0)}
+    found = answer([one for one in asked if one.rounds], unavailable)
+    document = report.document("peers", __doc__ or "", settings, found, time.monotonic() - begun)
+    if not arguments.smoke:
+        report.keep(document)
+    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
 def parse() -> argparse.Namespace:

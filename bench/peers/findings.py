@@ -1,17 +1,13 @@
-"""What was found out about the peers, as a document like that of every other benchmark."""
+"""What was found out about the peers, as an answer like that of every other benchmark."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from .. import report
 from ..lab import medians
-from ..report import Answer, Document
+from ..report import Answer
 from ..work import STEPS, fanned, mixed_often
 from .rounds import WIDTH, Round, figures
 from .setting import Peer, Setting, Sizes
@@ -47,25 +43,11 @@ def described(one: Round) -> dict[str, Any]:
     return {name: value for name, value in asdict(one).items() if name != "first_lines_ms"}
 
 
-def document(question: str, asked: list[Asked], unavailable: dict[str, str], took_s: float) -> Document:
-    return Document(
-        name="peers",
-        question=question,
-        commit=commit(),
-        python=platform.python_version(),
-        machine=f"{os.cpu_count()} cores, {platform.platform()}",
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        took_s=round(took_s, 1),
-        settings={"rounds": max((len(one.rounds) for one in asked), default=0)},
-        answer=answer([one for one in asked if one.rounds], unavailable),
-    )
-
-
 def answer(asked: list[Asked], unavailable: dict[str, str]) -> Answer:
     machine = [one.machine for each in asked for one in each.rounds]
     peers = {one.peer.name: one.peer for one in asked}
     return Answer(
-        figures=tuple(figure.rounded() for one in asked for figure in figures(one.name, one.rounds)),
+        figures=tuple(figure for one in asked for figure in figures(one.name, one.rounds)),
         primitives=medians(machine) if machine else {},
         checksum=report.checksum([mixed_often(0, STEPS), fanned(WIDTH)]),
         details={
@@ -75,8 +57,3 @@ def answer(asked: list[Asked], unavailable: dict[str, str]) -> Answer:
             "not_measured": {name: peer.not_measured for name, peer in peers.items()},
         },
     )
-
-
-def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
