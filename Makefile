@@ -2,6 +2,7 @@
 
 VENV   ?= .venv
 SEEDS  ?= 20000
+KILLS  ?= 2000
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LOCKS  := requirements/build.txt requirements/dev.txt requirements/engine.txt
@@ -30,7 +31,7 @@ define venv
 	echo "Installing into $(1) with $$("$$python" --version)"; "$$python" -m venv $(1)
 endef
 
-.PHONY: help setup check test demo fix bench smoke sim lock
+.PHONY: help setup check test demo demo-cluster fix bench smoke sim sim-bytes mutants chaos lock
 .PHONY: format lint locks walls mypy pyright unit scenarios seeds slow hooks
 
 help:
@@ -38,8 +39,12 @@ help:
 	@echo "make check     format, lint, import walls, types, unit tests, scenarios, 200 seeds: for every commit"
 	@echo "make test      all of it, in a fresh environment"
 	@echo "make demo      the main job on real input, with its own set-up"
+	@echo "make demo-cluster  three engines on PostgreSQL, four workers, kills all the time"
 	@echo "make fix       repair what ruff can repair"
 	@echo "make sim       the simulation with many seeds (SEEDS=$(SEEDS))"
+	@echo "make sim-bytes the same with the bytes of real connections; slower"
+	@echo "make mutants   does the simulation notice when a safeguard is missing?"
+	@echo "make chaos     real processes that are killed, for an hour (KILLS=$(KILLS)); totals go to docs/chaos.md"
 	@echo "make bench     every benchmark, one table; the whole answers go to build/bench/"
 	@echo "make lock      newest dependencies into requirements/"
 
@@ -83,6 +88,7 @@ test:
 slow: $(READY)
 	$(BIN)/pytest --quiet $(SLOW)
 	$(BIN)/pytest --quiet --numprocesses 2 tests/simulation/test_crash_matrix.py --seeds 1000
+	$(BIN)/python -m tests.sim --seeds 2000
 
 smoke: $(READY)
 	@$(BIN)/python -m bench --smoke
@@ -91,7 +97,20 @@ bench: $(READY)
 	@$(BIN)/python -m bench
 
 sim: $(READY)
+	$(BIN)/python -m tests.sim --seeds $(SEEDS)
+
+# The same with the bytes of real connections, and every field of the crash matrix.
+sim-bytes: $(READY)
 	$(BIN)/pytest --quiet --numprocesses 2 --timeout 0 tests/simulation --seeds $(SEEDS)
+
+mutants: $(READY)
+	@$(BIN)/python -m tests.mutants
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos engine worker --kills $(KILLS)
+	$(BIN)/python -m tests.chaos zombie network --kills $$(($(KILLS) / 2))
+	$(BIN)/python -m tests.chaos postgres replica --kills $$(($(KILLS) * 3 / 20))
+	@$(BIN)/python -m tests.chaos.report
 
 demo:
 	@rm -rf build/demo-venv
@@ -100,13 +119,16 @@ demo:
 	@build/demo-venv/bin/python $(PIP) --no-deps --no-build-isolation '.[engine]'
 	@build/demo-venv/bin/python -m examples.codebase_index.demo
 
+demo-cluster: $(READY)
+	@$(BIN)/python -m examples.codebase_index.cluster
+
 fix: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 # The files name versions and hashes only, so that they hold with any index.
 lock: $(READY)
-	@$(COMPILE) pyproject.toml --extra engine --extra zstd --group dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra engine --extra postgres --extra zstd --group dev --output-file requirements/dev.txt
 	@$(COMPILE) pyproject.toml --extra engine --constraint requirements/dev.txt --output-file requirements/engine.txt
 	@echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(MAKE) --no-print-directory locks

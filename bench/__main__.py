@@ -23,6 +23,7 @@ NAMES = (
     "fanout",
     "long_run",
     "recovery",
+    "takeover",
     "backlog",
     "idle",
     "payload",

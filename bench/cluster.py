@@ -47,10 +47,11 @@ class Cluster:
             yield child
 
     @contextmanager
-    def worker_of(self, *command: str) -> Generator[subprocess.Popen[bytes]]:
-        """The same with a worker that `python -m COMMAND` starts."""
+    def worker_of(self, *command: str, url: str = "") -> Generator[subprocess.Popen[bytes]]:
+        """The same with a worker that `python -m COMMAND` starts, and that dials `url`, if it is another one."""
         known = self.instances()
-        with process(command, self.environment, self.home / "worker.log") as child:
+        environment = self.environment | ({"ONWARD_URL": url} if url else {})
+        with process(command, environment, self.home / "worker.log") as child:
             self._wait_for_another(known, child)
             yield child
 
@@ -71,9 +72,16 @@ def engine(home: Path) -> Generator[Cluster]:
     """Start an engine without workers, yield when it answers, end it."""
     url = f"http://127.0.0.1:{free_port()}"
     environment = {**os.environ, "ONWARD_URL": url, "ONWARD_TOKEN_FILE": str(home / "admin.token")}
+    with engine_process(home, url, environment) as child:
+        yield Cluster(home, url, connected(url, home), child, environment)
+
+
+@contextmanager
+def engine_process(home: Path, url: str, environment: dict[str, str]) -> Generator[subprocess.Popen[bytes]]:
+    """Start an engine, the first one in a folder or the next one, and end it."""
     address = ("--port", url.rpartition(":")[2], "--db", str(home / "onward.db"))
     with process(("onward", "engine", "start", *address), environment, home / "engine.log") as child:
-        yield Cluster(home, url, connected(url, home), child, environment)
+        yield child
 
 
 @contextmanager

@@ -182,6 +182,34 @@ async def stop(ctx: Context[Stop]) -> tuple[int, int]:
     return value, await stop_once(ctx.data.marker)
 
 
+# -- takeover ----------------------------------------------------------------------------------------------------------
+
+BEAT_S = 0.25
+
+
+class Pulse(Struct, frozen=True):
+    """A run that notes the moment of each of its steps in a file: its number, the step, nanoseconds."""
+
+    number: int
+    steps: int
+    notes: str
+
+
+@step
+async def beat(number: int, n: int, notes: str) -> int:
+    out = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(out, f"{number} {n} {time.monotonic_ns()}\n".encode())
+    os.close(out)
+    await asyncio.sleep(BEAT_S)
+    return mixed(number + n)
+
+
+@functions.function(Pulse)
+async def pulse(ctx: Context[Pulse]) -> int:
+    data = ctx.data
+    return sum([await beat(data.number, n, data.notes) for n in range(data.steps)])
+
+
 # -- backlog -----------------------------------------------------------------------------------------------------------
 
 Queued = EventType("bench/queued", Job)

@@ -1,9 +1,15 @@
 """How tests are collected. One that takes a `seed` runs for each of `--seeds` seeds: a failed one is in its name."""
 
+from __future__ import annotations
+
 import gc
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresServer
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,3 +41,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _names_its_seeds(metafunc: pytest.Metafunc) -> bool:
     return any("seed" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL that runs as long as the session; one for each process of a parallel session."""
+    from tests.support.postgres import PostgresServer, why_not
+
+    if reason := why_not():
+        pytest.skip(reason)
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def postgres_url(postgres: PostgresServer) -> AsyncIterator[str]:
+    """The address of a database with an empty schema."""
+    url = await postgres.borrow()
+    yield url
+    await postgres.give_back(url)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onward_cli import database, promotion
 from onward_cli.errors import guarded
 from onward_cli.logs import LogFormat, LogFormatOption
 from onward_cli.options import Verbose
@@ -18,9 +19,22 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 
+_POSTGRES = ("postgresql://", "postgres://")
+
+
+def _duration(text: str) -> str:
+    from onward.durations import duration_ms
+
+    try:
+        duration_ms(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write it like 30d, 12h or 90m") from error
+    return text
+
+
 @app.callback()
 def engine() -> None:
-    """Run the engine, which keeps events, runs and results."""
+    """Run the engine, which keeps events, runs and results, and look after its database."""
 
 
 @app.command()
@@ -28,26 +42,65 @@ def engine() -> None:
 def start(
     *,
     db: Annotated[
-        Path, typer.Option("--db", envvar="ONWARD_DB", help="The SQLite file; the admin token lies beside it.")
-    ] = Path(".onward/onward.db"),
+        str,
+        typer.Option(
+            "--db",
+            envvar="ONWARD_DB",
+            help="A SQLite file, or postgresql://user:password@host/name, which any number of engines may share.",
+        ),
+    ] = ".onward/onward.db",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--admin-token-file",
+            envvar="ONWARD_ADMIN_TOKEN_FILE",
+            help="The admin token, made if there is none; default: beside the SQLite file, or in .onward. "
+            "Engines that share a database need the same.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option("--host", envvar="ONWARD_HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", envvar="ONWARD_PORT", min=0, max=65535, help="Port to listen on; 0 picks one.")
     ] = 8484,
+    retention: Annotated[
+        str,
+        typer.Option(
+            "--retention",
+            envvar="ONWARD_RETENTION",
+            callback=_duration,
+            help="Runs that ended longer ago are deleted, with their events; 0 keeps everything.",
+        ),
+    ] = "30d",
     log_format: LogFormatOption = LogFormat.CONSOLE,
     verbose: Verbose = False,
 ) -> None:
-    """Start an engine on a SQLite file. It asks workers and clients for a token, which it makes at the first start."""
-    from onward_cli.extras import explained, need_engine
+    """Start an engine. It asks workers and clients for a token, which it makes at the first start."""
+    from onward_cli.extras import explained, need_engine, need_postgres
     from onward_cli.logs import configure_logs
 
     need_engine()
+    if is_postgres := db.startswith(_POSTGRES):
+        need_postgres()
     configure_logs(log_format, verbose=verbose)
+    from onward.durations import duration_ms
     from onward_engine import Settings, serve
 
-    settings = Settings(folder=db.parent, database_name=db.name, host=host, port=port)
+    file = Path(".onward/onward.db" if is_postgres else db)
+    settings = Settings(
+        folder=file.parent,
+        database_name=file.name,
+        postgres=db if is_postgres else "",
+        admin_token_file=token_file,
+        host=host,
+        port=port,
+        retention_ms=duration_ms(retention),
+    )
     with explained():
         serve(settings, started=_show_banner)
+
+
+for _command in (database.migrate, database.check, database.backup, promotion.promote):
+    app.command()(_command)
 
 
 def _show_banner(engine: Engine) -> None:
@@ -56,7 +109,7 @@ def _show_banner(engine: Engine) -> None:
     lines = [
         f"onward {version('onward')} engine",
         f"address   {engine.url}",
-        f"database  {engine.settings.database}",
+        f"database  {engine.place}",
         f"token     {engine.settings.token_file}",
     ]
     if engine.is_token_new:

@@ -25,6 +25,17 @@ def need_engine() -> None:
         )
 
 
+def need_postgres() -> None:
+    """Raise `CommandError` with the install command if PostgreSQL's driver is missing."""
+    if find_spec("asyncpg") is None:
+        raise CommandError(
+            "E0600",
+            "the PostgreSQL store is not installed: asyncpg not found",
+            advice="pip install 'onward[engine,postgres]'",
+            status=Exit.IMPORT,
+        )
+
+
 @contextmanager
 def explained() -> Generator[None]:
     """Turn what an engine fails with into a `CommandError`."""

@@ -27,7 +27,7 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 
 class Signals:
-    """SIGINT and SIGTERM, counted: the first asks to finish, the second to stop now, the third does not ask.
+    """SIGINT, SIGTERM and SIGHUP, counted: the first asks to finish, the second to stop now, the third does not ask.
 
     They are Python-level handlers on purpose: user code that blocks the event loop does not block them. Use it inside
     the running loop; `status` is what to exit with.
@@ -37,8 +37,9 @@ class Signals:
         self._asks = [finish, give_up]
         self._loop = asyncio.get_running_loop()
         self.status = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._asks:

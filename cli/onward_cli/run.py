@@ -46,6 +46,24 @@ def run(
     label: Annotated[
         list[str] | None, typer.Option("--label", envvar="ONWARD_LABEL", help="name=value, shown with the worker.")
     ] = None,
+    connection_age: Annotated[
+        str,
+        typer.Option(
+            "--max-connection-age", envvar="ONWARD_MAX_CONNECTION_AGE", help="When to move to the next connection."
+        ),
+    ] = "1h",
+    stall_limit: Annotated[
+        str,
+        typer.Option("--stall-limit", envvar="ONWARD_STALL_LIMIT", help="How long a blocked worker keeps its runs."),
+    ] = "2m",
+    supervise: Annotated[
+        bool,
+        typer.Option(
+            "--supervise/--no-supervise",
+            envvar="ONWARD_SUPERVISE",
+            help="Watch over the worker from a process above it. Without, a debugger can read the terminal.",
+        ),
+    ] = True,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     log_format: LogFormatOption = LogFormat.CONSOLE,
     verbose: Verbose = False,
@@ -54,9 +72,12 @@ def run(
 
     SIGTERM and Ctrl-C let the running steps finish and hand their runs back; a second one stops at once.
     """
+    from onward.config import option_ms
+
     from onward_cli.loading import load
     from onward_cli.logs import configure_logs
     from onward_cli.loops import leave, run_loop
+    from onward_cli.supervised import take_supervisor, watch_for
 
     configure_logs(log_format, verbose=verbose)
     targets = [load(target) for target in apps]
@@ -69,8 +90,13 @@ def run(
         park_ttl=park_ttl,
         checkpoint=checkpoint,
         labels=_labels(label or []),
+        connection_age=connection_age,
         insecure=insecure,
     )
+    if supervisor := take_supervisor():
+        worker.watch = watch_for(
+            supervisor, worker, option_ms("worker run", "--stall-limit", stall_limit), log_format, verbose=verbose
+        )
     if log_format is LogFormat.CONSOLE:
         _show_banner(worker, concurrency)
     if with_parent:

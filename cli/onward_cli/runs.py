@@ -74,7 +74,7 @@ def show(
     with client_of(url, token_file, insecure=insecure) as client:
         record, steps = client.get_run(run), client.steps(run)
     if output is Format.TABLE:
-        write_one({**_line(record), "output": record.output, "error": _error(record)}, output)
+        write_one({**_line(record), **_strikes(record), "output": record.output, "error": _error(record)}, output)
         print()
         write_rows([_plain(step) for step in steps], output, ("key", "kind", "status", "attempts", "took_ms"))
     else:
@@ -148,6 +148,10 @@ def _line(run: RunRecord) -> dict[str, Any]:
         "created": _clock_time(run.created_at_ms),
         "took": _took(run),
     }
+
+
+def _strikes(run: RunRecord) -> Row:
+    return {"strikes": f"{run.strikes} workers died under it without progress"} if run.strikes else {}
 
 
 def _clock_time(at_ms: int) -> str:

@@ -64,7 +64,7 @@ class Workshop:
         command = [sys.executable, "-P", "-m", "onward", "run", *self._arguments]
         self._worker = await asyncio.create_subprocess_exec(
             *command,
-            *("--url", url, "--drain-timeout", DRAIN_TIMEOUT, "--with-parent"),
+            *("--url", url, "--drain-timeout", DRAIN_TIMEOUT, "--with-parent", "--no-supervise"),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "ONWARD_TOKEN": "", "ONWARD_TOKEN_FILE": ""},
             start_new_session=True,  # Ctrl-C reaches this process only, which then ends both in order

@@ -37,6 +37,12 @@ class Catalogue:
         """Return all manifests, by name."""
         return [self._apps[name] for name in sorted(self._apps)]
 
+    async def knows(self, function: str) -> bool:
+        """Tell whether a function is registered. Others may have registered it in a store that they share."""
+        if function not in self and self._store.is_shared:
+            await self.load()
+        return function in self
+
     def __contains__(self, function: str) -> bool:
         return function in self._index.functions
 

@@ -64,7 +64,8 @@ class Ids:
     def __init__(self, clock: Clock, random_bytes: RandomBytes = os.urandom) -> None:
         self._clock = clock
         self._random_bytes = random_bytes
-        self._boot = random_bytes(8).hex()
+        self.replica: str = random_bytes(8).hex()
+        """The id of this engine, as long as it runs."""
         self._claims = itertools.count(1)
 
     def new(self, prefix: Prefix) -> str:
@@ -73,7 +74,7 @@ class Ids:
 
     def claim(self) -> str:
         """Return an id for one claim; unique over all engines, and cheap."""
-        return f"{self._boot}.{next(self._claims)}"
+        return f"{self.replica}.{next(self._claims)}"
 
     def secret(self) -> str:
         """Return 256 bits that nobody can guess, in hex."""

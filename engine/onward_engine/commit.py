@@ -23,15 +23,22 @@ from .store.port import (
     Boot,
     CancelRun,
     Committed,
+    Confirm,
+    Enter,
+    HoldDuty,
     Ingest,
     Notices,
     Op,
+    Present,
+    Purge,
     Register,
     Rejected,
+    Remind,
     Resume,
     StartRun,
     Store,
     StoreFull,
+    TakeOver,
 )
 
 T = TypeVar("T")
@@ -41,7 +48,11 @@ BUSY = "busy"
 STOPPING = "stopping"
 
 # Whoever sent one of these waits for an answer and can try again. All others carry work that exists nowhere else.
-_REPEATABLE = (Ingest, StartRun, CancelRun, Register, Resume, Boot)
+_REPEATABLE = (
+    *(Ingest, StartRun, CancelRun),
+    *(Enter, Confirm, Register, Resume, Remind),
+    *(Boot, Present, TakeOver, HoldDuty, Purge),
+)
 
 _NO_SPACE = Rejected(STORE_FULL, "the engine's disk is full; nothing was stored: free some space and send it again")
 _STOPPED = Rejected(STOPPING, "the engine has stopped; send it again with the same id to the next one")
@@ -95,24 +106,34 @@ class Committer(Service):
         """Return whether more waits than is good: external work has to be refused, sockets are not to be read."""
         return len(self._queue) >= self._bounds.commit_ops_max or self._queued_bytes >= self._bounds.commit_bytes_max
 
-    def submit(self, op: Op[T], done: Callable[[T | Rejected], None], size: int = 0) -> None:
+    def submit(
+        self, op: Op[T], done: Callable[[T | Rejected], None], size: int = 0, *, is_urgent: bool = False
+    ) -> None:
         """Queue one operation; `done` gets its outcome once it is durable. `size` is its payload in bytes. Never
         blocks, never raises: who reads from sockets looks at `is_full` afterwards and reads on `when_room`.
+
+        What is urgent goes before everything that waits, and must not depend on it.
         """
         if self._refusal is not None and isinstance(op, _REPEATABLE):
             done(self._refusal)
             return
-        self._queue.append(_Item(op, done, size))
+        item = _Item(op, done, size)
+        if is_urgent:
+            self._queue.appendleft(item)
+        else:
+            self._queue.append(item)
         self._queued_bytes += size
         if self._work is not None and not self._work.done():
             self._work.set_result(None)
 
-    async def commit(self, op: Op[T], size: int = 0) -> T:
+    async def commit(self, op: Op[T], size: int = 0, *, is_urgent: bool = False) -> T:
         """Queue one operation and wait until it is durable. Raises `Refused`. A cancelled caller does not undo it."""
-        if self.is_full and isinstance(op, _REPEATABLE):
+        if not is_urgent and self.is_full and isinstance(op, _REPEATABLE):
             raise Refused(Rejected(BUSY, "the engine has more work waiting than it can store; try again in a moment"))
         future: asyncio.Future[T | Rejected] = asyncio.get_running_loop().create_future()
-        self.submit(op, lambda outcome: None if future.done() else future.set_result(outcome), size)
+        self.submit(
+            op, lambda outcome: None if future.done() else future.set_result(outcome), size, is_urgent=is_urgent
+        )
         outcome = await future
         if isinstance(outcome, Rejected):
             raise Refused(outcome)
@@ -122,9 +143,14 @@ class Committer(Service):
         """Call back once, when the queue is no longer full."""
         self._room.append(callback)
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is queued or being written."""
+        return not self._queue and not self._in_flight
+
     async def drained(self) -> None:
         """Return when nothing is queued or being written."""
-        while self._queue or self._in_flight:
+        while not self.is_idle:
             idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             await idle

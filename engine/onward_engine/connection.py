@@ -98,6 +98,7 @@ class Connection:
         *,
         use: Callable[[Connection, FromWorker], None],
         ended: Callable[[Connection], None],
+        may_renew: Callable[[], bool] = lambda: True,
     ) -> None:
         self.session: EngineSession = EngineSession(
             now_ms=clock.monotonic_ms(), times=settings.times, limits=settings.limits, packing=find_zstd()
@@ -111,6 +112,8 @@ class Connection:
         self.vitals: Beat | None = None
         self.fault: str = ""  # why it ended, if not by a goodbye
         self.is_newest: bool = False  # welcome, and not replaced by a newer one
+        self.is_left_alone: bool = False  # it was given a run that may kill it, and gets nothing else for a moment
+        self.is_guarded: bool = False  # its process stands still, and another one keeps its lease
         self.is_paused: bool = False  # not read, because the store cannot keep up
         self.reserved = 0  # slots that claims and admissions in the commit queue may fill
         self.uncommitted_bytes = 0  # of this worker's frames in the commit queue
@@ -119,6 +122,7 @@ class Connection:
         self.on_progress: Callable[[], None] | None = None  # called when something was written, and at the end
         self._use = use
         self._ended = ended
+        self._may_renew = may_renew
         self._clock = clock
         self._times = settings.times
         self._outbound_bytes_max = settings.bounds.outbound_bytes_max
@@ -139,8 +143,8 @@ class Connection:
 
     @property
     def free(self) -> int:
-        """Slots that nothing was sent or queued for."""
-        return self.session.credit - self.reserved if self.is_newest else 0
+        """Slots that nothing was sent or queued for. A worker that stands still has none."""
+        return self.session.credit - self.reserved if self.is_newest and not self.is_guarded else 0
 
     @property
     def is_assignable(self) -> bool:
@@ -205,6 +209,10 @@ class Connection:
         self._readable_at_ms = self._clock.monotonic_ms()
         self.transport.resume()
 
+    def forgive(self) -> None:
+        """Count its silence, and what it does not take, anew: there is a good reason for both."""
+        self._readable_at_ms = self._progress_at_ms = self._clock.monotonic_ms()
+
     def view(self) -> dict[str, Any]:
         """Return what people see of this worker."""
         hello, beat = self.session.hello, self.vitals
@@ -230,6 +238,7 @@ class Connection:
         """Use the frames of a message. Garbage closes this connection and harms nobody else."""
         if self.generation and not self.is_newest and self.session.phase >= Phase.OPEN:
             return  # the worker speaks on a newer connection, or has said goodbye
+        self.session.renews = self._may_renew()
         try:
             for frame in self.session.receive(message, self._clock.monotonic_ms()):
                 self._use(self, frame)
@@ -275,20 +284,16 @@ class Connection:
     def _watch(self) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._watch_at_ms > self._times.dead_ms // 4:
-            self._forgive(now_ms)
+            self.forgive()  # this process was stopped: what the worker sent meanwhile is in the socket, not read yet
         self.fault = self.fault or self._silence(now_ms) or self._blockage(now_ms)
         if self.fault:
             self.transport.abort()
             return
         deadline_ms = self.session.deadline_ms or now_ms + self._times.dead_ms
+        deadline_ms = max(deadline_ms, self._readable_at_ms + self._times.dead_ms)
         delay_ms = max(1, min(deadline_ms - now_ms, self._times.blocked_ms // 4))
         self._watch_at_ms = now_ms + delay_ms
         self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._watch)
-
-    def _forgive(self, now_ms: int) -> None:
-        """This process was stopped for a while: what the worker sent meanwhile is in the socket and not read yet."""
-        self._readable_at_ms = now_ms
-        self._progress_at_ms = now_ms
 
     def _silence(self, now_ms: int) -> str:
         if self.is_paused or now_ms - self._readable_at_ms < self._times.dead_ms:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from onward_protocol.errors import CloseCode
+
 from .connection import Connection
 from .store.port import Notices
 
@@ -44,6 +46,18 @@ class Connections:
                     del self._serving[function]
         self._wanting.pop(connection, None)
 
+    @property
+    def functions(self) -> set[str]:
+        """Return what the workers that are connected here can run."""
+        return set(self._serving)
+
+    def supersede(self, instance: str, generation: int) -> None:
+        """End the connection of a worker that has begun a newer one, wherever that is. May be repeated."""
+        connection = self._newest.get(instance)
+        if connection is not None and connection.generation < generation:
+            self.remove(connection)
+            connection.end(CloseCode.SUPERSEDED)
+
     def newest(self, instance: str) -> Connection | None:
         """Return the connection of this worker."""
         return self._newest.get(instance)
@@ -59,7 +73,7 @@ class Connections:
         best_free = 0
         for function in functions:
             for connection in self._serving.get(function, ()):
-                free = connection.free
+                free = 0 if connection.is_left_alone else connection.free
                 if free > best_free or (best is not None and free == best_free and _is_earlier(connection, best)):
                     best, best_free = connection, free
         return best

@@ -8,7 +8,7 @@ them looks at the other's side.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
@@ -19,9 +19,10 @@ from .clock import Clock, Ids
 from .commit import Committer, ignore
 from .connection import Connection
 from .connections import Connections
-from .model import Assignment, Status
+from .model import Assignment, Run, Status
+from .rules import losses
 from .settings import Settings
-from .store.port import Admit, Claim, Fenced, GiveBack, Notices, Rejected, Woken
+from .store.port import SUPERSEDED, Admit, Claim, Fenced, GiveBack, Notices, Rejected, Woken
 
 # A burst is spread over the workers in claims of this size; while it lasts, each claim is twice as large.
 CLAIM_FIRST = 8
@@ -48,6 +49,11 @@ class Dispatch:
         self._assignments = assignments
         self._claim_max = settings.bounds.claim_max
         self._journal_bytes_max = settings.bounds.claim_journal_bytes_max
+        self._alone_ms = settings.times.alone_ms
+        self.may_assign: Callable[[], bool] = lambda: True
+        """Whether this engine may hand out runs: nobody else can have been given what it hands out."""
+        self.on_surplus: Callable[[set[str]], None] = lambda _functions: None
+        """Is told of functions that nobody here has a slot for."""
         self._waiting: set[str] = set()  # functions that may have a run that can be claimed
         self._claim_size = CLAIM_FIRST
         self._is_scheduled = False
@@ -68,11 +74,14 @@ class Dispatch:
 
     def _look(self) -> None:
         self._is_scheduled = False
+        if not self.may_assign():
+            return
         for connection in self._connections.wanting():
             self._admit_ready(connection)
         while self._waiting:
             freest = self._connections.freest(self._waiting)
             if freest is None:
+                self.on_surplus(self._waiting)
                 return
             self._claim(freest, self._waiting & freest.functions)
 
@@ -103,12 +112,19 @@ class Dispatch:
     ) -> None:
         connection.reserved -= limit
         if isinstance(outcome, Rejected):
-            _log.error("claim rejected", code=outcome.code, reason=outcome.message)
-            self._waiting |= functions  # with the next beat, not at once: it may be refused again
+            self._waiting |= functions
+            self._refused(connection, outcome)
             return
         for assignment in outcome:
             self._assign(connection, assignment)
         self._note_size(functions, is_full=len(outcome) == limit)
+
+    def _refused(self, connection: Connection, rejected: Rejected) -> None:
+        if rejected.code == SUPERSEDED:
+            self._connections.supersede(connection.instance, connection.generation + 1)
+            self.look()
+        else:  # look again with the next beat, not at once: it may be refused again
+            _log.error("claim rejected", code=rejected.code, reason=rejected.message)
 
     def _note_size(self, functions: set[str], *, is_full: bool) -> None:
         self._claim_size = min(self._claim_size * 2, self._claim_max) if is_full else CLAIM_FIRST
@@ -118,12 +134,27 @@ class Dispatch:
             self.look()
 
     def _assign(self, connection: Connection, assignment: Assignment) -> None:
-        if not self._assignments.send(connection, assignment):
-            self._give_back(assignment.run.id, assignment.run.epoch)
+        is_sent = not connection.is_left_alone and self.may_assign() and self._assignments.send(connection, assignment)
+        if not is_sent:
+            self._give_back(connection, assignment.run.id, assignment.run.epoch)
+        elif losses.is_suspect(assignment.run):
+            self._leave_alone(connection, assignment.run)
 
-    def _give_back(self, run: str, epoch: int) -> None:
+    def _leave_alone(self, connection: Connection, run: Run) -> None:
+        """Assign nothing beside a run that may kill its worker, until it has survived there for a moment."""
+        _log.warning("run may kill its worker", worker=connection.instance, run=run.id, strikes=run.strikes)
+        connection.is_left_alone = True
+        asyncio.get_running_loop().call_later(self._alone_ms / 1000, self._end_alone, connection)
+
+    def _end_alone(self, connection: Connection) -> None:
+        connection.is_left_alone = False
+        self.look()
+
+    def _give_back(self, connection: Connection, run: str, epoch: int) -> None:
         """Queue again what was never sent: nobody can have begun it, so it is no loss and needs no grace."""
-        op = GiveBack(now_ms=self._clock.wall_ms(), run=run, epoch=epoch, reason="unsent")
+        op = GiveBack(
+            now_ms=self._clock.wall_ms(), run=run, epoch=epoch, reason="unsent", generation=connection.generation
+        )
         self._committer.submit(op, ignore)
 
     # -- runs that go on where they are parked -------------------------------------------------------------------------
@@ -147,11 +178,17 @@ class Dispatch:
         connection.reserved -= 1
         if not isinstance(outcome, tuple):
             self.look()
-        elif connection.is_assignable:
+        elif connection.is_assignable and self.may_assign():
             connection.send(Wake(run, epoch, outcome, slot=True))
         elif connection.is_newest:  # it drains now
-            self._give_back(run, epoch)
+            self._give_back(connection, run, epoch)
         # If its socket has closed meanwhile, the orphaning comes behind this in the queue and covers the run.
+
+    def ready(self, connection: Connection, run: str, epoch: int) -> None:
+        """A run that is parked there wants a slot."""
+        connection.ready[run] = epoch
+        self._connections.wants(connection)
+        self.look()
 
     # -- what commits say ----------------------------------------------------------------------------------------------
 
@@ -168,9 +205,7 @@ class Dispatch:
         if connection is None:
             return
         if woken.status is Status.READY:
-            connection.ready[woken.run] = woken.epoch
-            self._connections.wants(connection)
-            self.look()
+            self.ready(connection, woken.run, woken.epoch)
         else:
             connection.send(Wake(woken.run, woken.epoch, woken.entries))
 

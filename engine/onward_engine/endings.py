@@ -16,6 +16,7 @@ class Endings:
     def __init__(self, committer: Committer, store: Store) -> None:
         self._store = store
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._looked = 0
         committer.listen(self._committed)
 
     async def wait(self, run: str, patience_ms: int | None = None) -> Run | None:
@@ -42,11 +43,25 @@ class Endings:
                 if not told.done():
                     told.set_result(None)
 
+    def tell(self, run: str) -> None:
+        """Let everybody go who waits for this run."""
+        for told in self._waiting.get(run, ()):
+            if not told.done():
+                told.set_result(None)
+
+    async def look(self, limit: int) -> None:
+        """Look whether runs that somebody waits for have ended, at most `limit` of them; the others come next."""
+        waiting = list(self._waiting)
+        self._looked = self._looked % max(1, len(waiting))
+        for run in waiting[self._looked : self._looked + limit]:
+            found = await self._store.run(run)
+            if found is not None and found.status.is_terminal:
+                self.tell(run)
+        self._looked += limit if len(waiting) > limit else 0
+
     def _committed(self, notices: Notices) -> None:
         for run in notices.finished:
-            for told in self._waiting.get(run, ()):
-                if not told.done():
-                    told.set_result(None)
+            self.tell(run)
 
     def _forget(self, run: str, told: asyncio.Future[None]) -> None:
         waiting = self._waiting.get(run)

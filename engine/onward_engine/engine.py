@@ -24,20 +24,27 @@ import structlog
 from .api import Api
 from .assignments import Assignments
 from .auth import Access, is_loopback, read_or_make_token
+from .bus import Bus, NullBus
 from .catalogue import Catalogue
 from .clock import Clock, Ids, RandomBytes, SystemClock
 from .commit import Committer, Refused
 from .connections import Connections
 from .dispatch import Dispatch
 from .door import Door
+from .doubts import Doubts
 from .duties.alarm import Alarm
+from .duties.presence import Presence
+from .duties.retention import Retention
+from .duties.sweep import Sweep
 from .endings import Endings
 from .gateway import Gateway
 from .greeting import Greeter
+from .guards import Guards
 from .ingest import Ingest
 from .progress import Progress
-from .sessions import Sessions
+from .relay import Relay
 from .settings import Settings
+from .sharing import Sharing
 from .store.port import Boot, Store, StoreFull
 from .web import CannotListen, Web
 
@@ -57,18 +64,21 @@ class Engine:
         settings: Settings | None = None,
         store: Store | None = None,
         *,
+        bus: Bus | None = None,
         clock: Clock | None = None,
         random_bytes: RandomBytes = os.urandom,
         listens: bool = True,
         sock: socket.socket | None = None,
     ) -> None:
-        """`store` defaults to SQLite in the settings' folder; `sock` is a bound socket to listen on instead of host and
-        port.
+        """`store` defaults to SQLite in the settings' folder; `bus` connects the engines of a store that they share.
+        `sock` is a bound socket to listen on instead of host and port.
         """
         self.settings = settings or Settings()
-        self.clock = clock or SystemClock()
+        self.store, its_clock, its_bus = (
+            (store, SystemClock(), NullBus()) if store is not None else _store(self.settings)
+        )
+        self.clock = clock or its_clock
         self.ids = Ids(self.clock, random_bytes)
-        self.store = store if store is not None else _sqlite(self.settings)
         self.committer = Committer(self.store, self.settings)
         self.connections = Connections()
         self.catalogue = Catalogue(self.store)
@@ -78,26 +88,29 @@ class Engine:
         )
         self.ingest = Ingest(self.committer, self.dispatch, self.catalogue, self.clock, self.ids, self.settings)
         self.endings = Endings(self.committer, self.store)
-        sessions = Sessions(self.ids, self.settings.bounds.sessions_max)
+        self.doubts = Doubts(self.committer)
         greeter = Greeter(
             committer=self.committer,
             connections=self.connections,
-            sessions=sessions,
             catalogue=self.catalogue,
             dispatch=self.dispatch,
             clock=self.clock,
+            ids=self.ids,
+            grace_ms=self.settings.times.grace_ms,
         )
         self.gateway = Gateway(
             committer=self.committer,
             dispatch=self.dispatch,
             progress=Progress(self.committer, self.clock),
             connections=self.connections,
-            sessions=sessions,
             greeter=greeter,
+            guards=Guards(self.committer, self.connections, self.dispatch, self.clock, self.settings),
             clock=self.clock,
             settings=self.settings,
         )
         self.alarm = Alarm(self.committer, self.clock, self.settings)
+        self.retention = Retention(self.committer, self.clock, self.settings, self.ids.replica)
+        self.sharing = self._make_sharing(bus or its_bus) if self.store.is_shared else None
         # Last of all listeners: by then everything that this commit has to say is queued.
         self.committer.listen(self.connections.flush)
         self.token: str | None = None
@@ -155,6 +168,15 @@ class Engine:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
+    def place(self) -> str:
+        """Return where everything is kept, for people; no secrets."""
+        if not self.settings.postgres:
+            return str(self.settings.database)
+        from .store.postgres.opening import place
+
+        return place(self.settings.postgres)
+
+    @property
     def app(self) -> Door:
         """Return the ASGI application, with its door in front."""
         assert self._app is not None, "the engine is not started"
@@ -184,22 +206,30 @@ class Engine:
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         await self.committer.start(group)
-        now_ms = self.clock.wall_ms()
         try:
-            held = await self.committer.commit(
-                Boot(now_ms=now_ms, claimable_at_ms=now_ms + self.settings.times.adoption_ms)
-            )
+            await (self._boot() if self.sharing is None else self.sharing.start(group))
         except Refused as refused:
             raise StoreFull(refused.message) from refused
         await self.catalogue.load()
         await self.alarm.start(group)
+        if self.settings.retention_ms:
+            await self.retention.start(group)
         await self.assignments.start(group)
         self._is_ready = True
         if self._listens:
             await self._listen(group)
         assert self._is_started is not None
         self._is_started.set_result(None)
-        _log.info("engine started", url=self.url if self._listens else None, held=held)
+        _log.info("engine started", url=self.url if self._listens else None, replica=self.ids.replica)
+
+    async def _boot(self) -> None:
+        """Take over what the engine before this one has left: on a store for one, it is dead."""
+        now_ms = self.clock.wall_ms()
+        held = await self.committer.commit(
+            Boot(now_ms=now_ms, claimable_at_ms=now_ms + self.settings.times.adoption_ms)
+        )
+        if held:
+            _log.info("runs wait for their workers", runs=held)
 
     async def _listen(self, group: asyncio.TaskGroup) -> None:
         self._web = Web(self.app, self.settings.limits, self.settings.host, self.settings.port, self._sock)
@@ -212,11 +242,16 @@ class Engine:
             self._web.close_listeners()
         self.gateway.leave(GOAWAY_RECONNECT_MS)
         self.endings.release()
+        if self.sharing is not None and self.sharing.has_company:
+            await self.gateway.emptied(self.settings.sharing.handover_ms)
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await self.committer.drained()
         await self._close()
+        if self.sharing is not None:
+            await self.sharing.stop(self.settings.times.close_ms)
         await self.alarm.stop()
+        await self.retention.stop()
         await self.assignments.stop()
         await self.committer.stop()
 
@@ -224,6 +259,29 @@ class Engine:
         await self.gateway.close()
         if self._web is not None:
             await self._web.stop()
+
+    def _make_sharing(self, bus: Bus) -> Sharing:
+        relay = Relay(
+            bus=bus,
+            replica=self.ids.replica,
+            committer=self.committer,
+            connections=self.connections,
+            dispatch=self.dispatch,
+            endings=self.endings,
+            catalogue=self.catalogue,
+            clock=self.clock,
+        )
+        sweep = Sweep(
+            committer=self.committer,
+            connections=self.connections,
+            dispatch=self.dispatch,
+            endings=self.endings,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        presence = Presence(self.committer, self.clock, self.settings, self.ids.replica, send_on=self.gateway.send_on)
+        return Sharing(bus, relay, sweep, presence, self.dispatch, self.gateway)
 
     def _door(self) -> Door:
         api = Api(
@@ -282,6 +340,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def _store(settings: Settings) -> tuple[Store, Clock, Bus]:
+    """Return the store that the settings name, and what goes with it: engines that share a database share its time too,
+    and tell each other through it.
+    """
+    if not settings.postgres:
+        return _sqlite(settings), SystemClock(), NullBus()
+    from .store.postgres import PostgresBus, PostgresStore
+
+    store = PostgresStore(settings.postgres, limits=settings.limits, times=settings.times)
+    return store, store.clock, PostgresBus(settings.postgres)
 
 
 def _sqlite(settings: Settings) -> Store:

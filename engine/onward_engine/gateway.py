@@ -7,6 +7,7 @@ queue before the end is.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import assert_never
 
 import structlog
@@ -24,12 +25,12 @@ from .connection import Connection, Transport
 from .connections import Connections
 from .dispatch import Dispatch
 from .greeting import Greeter
+from .guards import Guards
 from .problem import Problem
 from .progress import Progress
-from .sessions import Sessions
 from .settings import Settings
 from .sockets import socket_of
-from .store.port import Orphan
+from .store.port import Confirm, Orphan
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.gateway")
 
@@ -44,8 +45,8 @@ class Gateway:
         dispatch: Dispatch,
         progress: Progress,
         connections: Connections,
-        sessions: Sessions,
         greeter: Greeter,
+        guards: Guards,
         clock: Clock,
         settings: Settings,
     ) -> None:
@@ -53,10 +54,12 @@ class Gateway:
         self._dispatch = dispatch
         self._progress = progress
         self._connections = connections
-        self._sessions = sessions
         self._greeter = greeter
+        self._guards = guards
         self._clock = clock
         self._settings = settings
+        self.may_renew: Callable[[], bool] = lambda: True
+        """Whether a beat renews its worker's lease: as long as nobody else can have been given its runs."""
         self._open: dict[Connection, None] = {}
         self._is_leaving = False
 
@@ -73,7 +76,9 @@ class Gateway:
 
     def attach(self, transport: Transport) -> Connection:
         """Serve one connection from now on, whatever carries it; its `over` is done when it has ended."""
-        connection = Connection(transport, self._clock, self._settings, use=self._use, ended=self._gone)
+        connection = Connection(
+            transport, self._clock, self._settings, use=self._use, ended=self._gone, may_renew=self._may_renew
+        )
         self._open[connection] = None
         connection.open()
         return connection
@@ -85,21 +90,38 @@ class Gateway:
             connection.go_away(reconnect_after_ms)
         self._connections.flush()
 
+    def send_on(self) -> None:
+        """Have all workers open their next connection, here or elsewhere. May be repeated."""
+        for connection in self._connections:
+            connection.go_away(0)
+        self._connections.flush()
+
+    async def emptied(self, patience_ms: int) -> None:
+        """Return when no worker is connected any more, or after `patience_ms`."""
+        if self._open:
+            await asyncio.wait([connection.over for connection in self._open], timeout=patience_ms / 1000)
+
     async def close(self) -> None:
         """End all connections once what is queued for them is written, or after `close_ms`."""
         self._is_leaving = True
         for connection in list(self._open):
             connection.end(CloseCode.GOING_AWAY)
-        if self._open:
-            await asyncio.wait(
-                [connection.over for connection in self._open], timeout=self._settings.times.close_ms / 1000
-            )
+        await self.emptied(self._settings.times.close_ms)
         for connection in list(self._open):
             connection.transport.abort()
 
     # -- one connection ------------------------------------------------------------------------------------------------
 
+    def _may_renew(self) -> bool:
+        return self.may_renew()
+
     def _use(self, connection: Connection, frame: FromWorker) -> None:
+        if connection.session.is_guard:
+            self._guards.use(connection, frame)
+        else:
+            self._use_worker(connection, frame)
+
+    def _use_worker(self, connection: Connection, frame: FromWorker) -> None:
         match frame:
             case Checkpoint():
                 self._progress.checkpoint(connection, frame)
@@ -129,8 +151,10 @@ class Gateway:
             self._committer.when_room(connection.resume)
 
     def _beat(self, connection: Connection, beat: Beat) -> None:
+        if connection.vitals is None:
+            op = Confirm(self._clock.wall_ms(), connection.instance, connection.generation)
+            self._committer.submit(op, ignore)
         connection.vitals = beat
-        self._sessions.confirm(connection.instance, connection.generation)
         if connection.free > 0:
             self._dispatch.look()
 
@@ -148,12 +172,15 @@ class Gateway:
 
     def _gone(self, connection: Connection) -> None:
         del self._open[connection]
+        if connection.session.is_guard:
+            if not self._is_leaving:  # otherwise it comes back to the next engine
+                self._guards.gone(connection)
+            return
         if not connection.generation:
             if connection.fault:
                 _log.warning("connection closed", peer=connection.transport.peer, reason=connection.fault)
             return
         self._connections.remove(connection)
-        self._sessions.leave(connection.instance)
         if not self._is_leaving:
             self._orphan(connection, grace_ms=self._settings.times.grace_ms)
         _log.info(

@@ -1,7 +1,8 @@
 """What a worker says that it is and holds, answered by what the store knows: at its Hello, and whenever the two ends
 differ.
 
-    Hello -> register its apps, take back what it holds -> one commit -> Welcome, one Ack or Fence for each run
+    Hello -> register its apps, number its connection, take back what it holds -> one commit
+          -> Welcome, one Ack or Fence for each run
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
-from onward_protocol.errors import CloseCode
 from onward_protocol.holdings import Difference
 from onward_protocol.ids import name_problem
 from onward_protocol.messages import Ack, AppManifest, Held, Hello, Wake
 
 from .catalogue import Catalogue
-from .clock import Clock
+from .clock import Clock, Ids
 from .commit import BUSY, STORE_FULL, Committer, ignore
 from .connection import Connection
 from .connections import Connections
 from .dispatch import Dispatch
-from .sessions import Denied, Session, Sessions
-from .store.port import GiveBack, Register, Rejected, Resume, Resumed
+from .model import Session
+from .rules import sessions
+from .store.port import Denied, Enter, Entered, GiveBack, Orphan, Register, Rejected, Resume, Resumed
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.gateway")
 
@@ -39,30 +40,32 @@ class Greeter:
         *,
         committer: Committer,
         connections: Connections,
-        sessions: Sessions,
         catalogue: Catalogue,
         dispatch: Dispatch,
         clock: Clock,
+        ids: Ids,
+        grace_ms: int,
     ) -> None:
         self._committer = committer
         self._connections = connections
-        self._sessions = sessions
         self._catalogue = catalogue
         self._dispatch = dispatch
         self._clock = clock
+        self._ids = ids
+        self._grace_ms = grace_ms
 
     def greet(self, connection: Connection, hello: Hello) -> None:
-        """Answer a Hello, after the commit that takes back what the worker holds. The older connection ends now."""
-        entered = self._enter(hello)
-        if isinstance(entered, Denied):
-            _refuse(connection, hello, entered.code, entered.message)
+        """Answer a Hello, after the commit that decides its number and takes back what the worker holds. An older
+        connection ends now, if it is here: what is sent there from now on is not in the list that this Hello brings.
+        """
+        if problem := name_problem(hello.instance):
+            _refuse(connection, hello, "instance", f"The instance id {problem}.")
             return
-        connection.begin(hello, entered.generation)
         older = self._connections.newest(hello.instance)
-        if older is not None:
-            self._connections.remove(older)
-            older.end(CloseCode.SUPERSEDED)
-        self._resume(connection, hello, entered.secret)
+        if older is not None and _is_followed(older, hello):
+            self._connections.supersede(hello.instance, older.generation + 1)
+        rejections = self._register(hello)
+        self._committer.submit(self._enter_op(hello), partial(self._entered, connection, hello, rejections))
 
     def reconcile(self, connection: Connection, difference: Difference) -> None:
         """Heal what the two ends see differently. Only the runs in question are touched: others may be on their way."""
@@ -84,22 +87,24 @@ class Greeter:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _enter(self, hello: Hello) -> Session | Denied:
-        if hello.role == "guard":
-            return Denied("guard", "This engine takes no guard connections: a worker keeps its own lease.")
-        if problem := name_problem(hello.instance):
-            return Denied("instance", f"The instance id {problem}.")
-        return self._sessions.enter(hello)
-
-    def _resume(self, connection: Connection, hello: Hello, secret: str) -> None:
+    def _register(self, hello: Hello) -> list[Rejected]:
+        """Register the apps that are new; return where the reasons will be if some cannot be."""
         rejections: list[Rejected] = []
         for app in hello.apps:
             if not self._catalogue.has(app):
                 op = Register(now_ms=self._clock.wall_ms(), app=app)
                 self._committer.submit(op, partial(self._registered, app, rejections))
-        self._committer.submit(
-            self._resume_op(connection, hello.held, is_whole=True),
-            partial(self._resumed, connection, secret, rejections),
+        return rejections
+
+    def _enter_op(self, hello: Hello) -> Enter:
+        return Enter(
+            now_ms=self._clock.wall_ms(),
+            instance=hello.instance,
+            session=hello.session,
+            generation=hello.generation,
+            secret=self._ids.secret(),
+            replica=self._ids.replica,
+            held=hello.held,
         )
 
     def _resume_op(self, connection: Connection, held: tuple[Held, ...], *, is_whole: bool) -> Resume:
@@ -117,31 +122,34 @@ class Greeter:
         else:
             rejections.append(outcome)
 
-    def _resumed(
-        self,
-        connection: Connection,
-        secret: str,
-        rejections: list[Rejected],
-        outcome: tuple[Resumed, ...] | Rejected,
+    def _entered(
+        self, connection: Connection, hello: Hello, rejections: list[Rejected], outcome: Entered | Denied | Rejected
     ) -> None:
         """Welcome the worker while the commit is handed out: a Wake of the same commit must find its connection."""
-        hello = connection.session.hello
-        assert hello is not None, "only a Hello leads here"
-        if self._is_over(connection):
-            connection.end(CloseCode.SUPERSEDED)
-        elif isinstance(outcome, Rejected):
+        if isinstance(outcome, Entered):
+            connection.begin(hello, outcome.generation)
+            self._connections.supersede(hello.instance, outcome.generation)
+        if connection.over.done():
+            self._leave(connection)
+        elif connection.session.close_code is not None:
+            pass  # it ends, and hands on then what it holds
+        elif not isinstance(outcome, Entered):
             _refuse(connection, hello, outcome.code, outcome.message)
         elif rejections:
             _refuse(connection, hello, rejections[0].code, rejections[0].message)
         else:
-            self._welcome(connection, hello, secret)
-            for held, resumed in zip(hello.held, outcome, strict=True):
+            self._welcome(connection, hello, outcome.secret)
+            for held, resumed in zip(hello.held, outcome.resumed, strict=True):
                 _answer_held(connection, held, resumed)
             connection.flush()
 
-    def _is_over(self, connection: Connection) -> bool:
-        is_closing = connection.over.done() or connection.session.close_code is not None
-        return is_closing or self._sessions.is_outdated(connection.instance, connection.generation)
+    def _leave(self, connection: Connection) -> None:
+        """Hand on what a worker holds that went while it was greeted."""
+        if not connection.generation:
+            return
+        now_ms = self._clock.wall_ms()
+        op = Orphan(now_ms, connection.instance, connection.generation, now_ms + self._grace_ms)
+        self._committer.submit(op, ignore)
 
     def _welcome(self, connection: Connection, hello: Hello, secret: str) -> None:
         connection.session.welcome(secret, connection.generation, engine=ENGINE, time_ms=self._clock.wall_ms())
@@ -155,6 +163,18 @@ class Greeter:
             apps=[app.name for app in hello.apps],
             held=len(hello.held),
         )
+
+
+def _is_followed(older: Connection, hello: Hello) -> bool:
+    """Tell whether a Hello is of the process at the other end of a connection that is open, and made behind it.
+
+    The store decides the same; but until then the older connection must get nothing.
+    """
+    first = older.session.hello
+    assert first is not None, "it was welcomed"
+    confirmed = older.generation if older.vitals else first.generation
+    known = Session(older.instance, older.session.session_id, older.generation, confirmed)
+    return sessions.denial(known, hello.session, hello.generation) is None
 
 
 def _refuse(connection: Connection, hello: Hello, code: str, message: str) -> None:

@@ -55,7 +55,7 @@ class Ingest:
 
     async def start(self, function: str, input: bytes, key: str = "") -> str:
         """Start one run and return its id; with a `key`, what the same key has started. `input` is MessagePack."""
-        self._check_start(function, input, key)
+        await self._check_start(function, input, key)
         self._dispatch.expect({function})
         run = self._ids.new("run") if not key else key if is_id(key, "run") else derived_id("run", function, key)
         op = StartRun(now_ms=self._clock.wall_ms(), run=run, function=function, input=input)
@@ -75,8 +75,8 @@ class Ingest:
                 unpaused = 0
                 await asyncio.sleep(0)
 
-    def _check_start(self, function: str, input: bytes, key: str) -> None:
-        if function not in self._catalogue:
+    async def _check_start(self, function: str, input: bytes, key: str) -> None:
+        if not await self._catalogue.knows(function):
             known = (
                 "start a worker that has it" if self._catalogue.apps else "no worker has registered any function yet"
             )

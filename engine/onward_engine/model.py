@@ -1,5 +1,5 @@
-"""What the engine keeps: runs, events, waits, timers, the queue, functions. Plain values; the rules decide over them,
-the stores hold them.
+"""What the engine keeps: runs, events, waits, timers, the queue, functions, and who is connected. Plain values; the
+rules decide over them, the stores hold them.
 
 A run is always in exactly one of these situations, so that nobody is ever stuck: it has a queue row (somebody will
 claim it), or it is assigned (a worker executes it under a lease), or it is parked (each open wait has an event, a child
@@ -35,7 +35,7 @@ TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 class Run(Struct, frozen=True, kw_only=True):
     """One run. Only a claim raises `epoch`. `seq` is the last stored frame of that epoch; `pos` the last engine entry,
     `seen` the highest that the worker has marked. `holder` and `generation` name the connection that executes it or has
-    it parked in memory.
+    it parked in memory. `strikes` counts the workers that were lost under it, one after the other, without progress.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Run(Struct, frozen=True, kw_only=True):
     holder: str = ""
     generation: int = 0
     attempt: int = 1
+    strikes: int = 0
     steps: int = 0
     state_bytes: int = 0
     events: tuple[str, ...] = ()
@@ -74,6 +75,30 @@ class Assignment(Struct, frozen=True):
     segments: tuple[tuple[int, int, bytes], ...]  # (epoch, seq, entries)
     entries: tuple[bytes, ...]  # encoded engine entries by pos
     is_whole: bool = True
+
+
+class Session(Struct, frozen=True):
+    """One worker process. `generation` numbers its connections, over all replicas; `confirmed` is the newest of them
+    whose Welcome it has answered. `replica` has the newest connection; nobody has it if that is empty. Until
+    `guarded_until_ms` its guard says that the process lives, although it says nothing itself.
+    """
+
+    instance: str
+    secret: str
+    generation: int = 0
+    confirmed: int = 0
+    replica: str = ""
+    seen_at_ms: int = 0
+    guarded_until_ms: int = 0
+
+
+class Replica(Struct, frozen=True):
+    """One engine of a store that several share. It lives since `since_at_ms`, unless others have given it up."""
+
+    id: str
+    beat_at_ms: int
+    since_at_ms: int
+    is_given_up: bool = False
 
 
 class StepView(Struct, frozen=True):

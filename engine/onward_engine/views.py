@@ -44,6 +44,7 @@ def run_line(run: Run) -> Json:
         "function": run.function,
         "status": run.status.value,
         "attempt": run.attempt,
+        "strikes": run.strikes,
         "steps": run.steps,
         "worker": run.holder or None,
         "created_at_ms": run.created_at_ms,

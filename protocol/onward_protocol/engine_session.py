@@ -62,6 +62,10 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         self.version: int = 0
         self.session_id: str = ""
         self.generation: int = -1
+        self.renews: bool = True
+        """Whether an answered beat renews the worker's lease. Otherwise the answer names an older beat: it only says
+        that this end lives.
+        """
         self.granted: int = 0
         self.spent: int = 0
         self.mirror: Mirror = Mirror()
@@ -69,6 +73,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         self._messages_sent = 0
         self._messages_received = 0
         self._beat_n = 0
+        self._renewed_n = 0
         self._is_list_asked = False
 
     def receive(self, message: Buffer, now_ms: int) -> list[FromWorker]:
@@ -151,7 +156,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
     def _mark(self, now_ms: int) -> tuple[int, BeatAck]:
         del now_ms
         number = self._messages_sent + 1
-        return number, BeatAck(self._beat_n, want_beat=True, number=number)
+        return number, BeatAck(self._renewed_n, want_beat=True, number=number)
 
     def _sent(self, message: Outgoing[EngineFrame]) -> None:
         self._messages_sent += 1
@@ -197,8 +202,11 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             self._beat_n, self.granted = beat.n, beat.granted
         self._outbox.flow.answered(beat.seen, self._last_received_ms, self.times.beat_ms)
         found = self._compare(beat)
+        if self.renews:
+            self._renewed_n = max(beat.n, self._renewed_n)
+        n = beat.n if self.renews else self._renewed_n
         number = self._messages_sent + 1  # it leaves with the next message, whatever else waits
-        self._queue(BeatAck(beat.n, want_held=found is None, number=number, received=self._messages_received), EXPRESS)
+        self._queue(BeatAck(n, want_held=found is None, number=number, received=self._messages_received), EXPRESS)
         return [found] if found else []
 
     def _compare(self, beat: Beat) -> Difference | None:

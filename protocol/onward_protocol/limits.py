@@ -69,6 +69,10 @@ class Limits:
     steps_per_run_max: int = 100_000
     """Keeps a loop without end from filling the disk; the cost of a step does not grow with the number."""
 
+    losses_max: int = 5
+    """Workers lost under a run, one after the other and without progress, until its step in flight is to blame: the
+    chance that all of them died of something else is small by then."""
+
     name_bytes_max: int = 256
     """Names, keys and ids, in UTF-8: they stand in indexes, logs and tables."""
 
@@ -98,6 +102,19 @@ class Times:
 
     affinity_ms: int = 250
     """A woken run waits so long for a slot at the worker that has it in memory: less than a replay is worth."""
+
+    strike_min_ms: int = 1_000
+    strike_max_ms: int = 60_000
+    """From the second worker on that a run has cost, it waits: the first of these, doubled each time, up to the second.
+    So it cannot go through all workers faster than they are started again."""
+
+    alone_ms: int = 1_000
+    """A worker that such a run was given to gets nothing else for so long: whatever kills a process at once, kills it
+    in this time."""
+
+    stall_max_ms: int = 120_000
+    """For so long a guard keeps the runs of a process that stands still: a step that blocks the event loop for a minute
+    by mistake ends within it. One that takes longer is taken for lost."""
 
     hello_ms: int = 3_000
     """A connection without a Hello is closed after this, so that half-open connections cannot pile up."""

@@ -108,9 +108,10 @@ class Segment(Wire, frozen=True):
 
 
 class Trigger(Wire, frozen=True):
-    """What starts a function: an exact event name, or a prefix such as `shop/*`."""
+    """What starts a function: an exact event name, or a prefix such as `shop/*`, and a condition on the event."""
 
     event: str
+    where: str = ""
 
 
 class ConcurrencyLimit(Wire, frozen=True):
@@ -217,13 +218,17 @@ class Sleep(Wire, frozen=True, tag="sleep"):
 
 
 class EventWait(Wire, frozen=True, tag="event"):
-    """An event of exactly this name, accepted after place `after` in the engine's order (None: from now on)."""
+    """An event of exactly this name, accepted after place `after` in the engine's order (None: from now on).
+
+    A worker leaves `own` empty: it is where the engine keeps what `where` reads of the run's own event, as JSON.
+    """
 
     event: str
     match: tuple[Match, ...] = ()
     timeout_ms: Natural | None = None
     after: Natural | None = None
     where: str = ""
+    own: bytes = b""
 
 
 class SignalWait(Wire, frozen=True, tag="signal"):

@@ -47,6 +47,10 @@ class Mirror:
         """Tell whether the worker holds the run at this epoch, or will when it has read everything."""
         return self._promised.get(run) == epoch
 
+    def promised(self) -> tuple[tuple[str, int], ...]:
+        """Return the runs that `knows` is true of, with their epochs."""
+        return tuple(self._promised.items())
+
     def promise(self, frame: EngineFrame) -> None:
         """Note a frame that was queued for the worker."""
         if isinstance(frame, Assign):

@@ -142,6 +142,10 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         if self._is_beating and now_ms >= self._beat_at_ms:
             self._beat(now_ms)
 
+    def forgive(self, now_ms: int) -> None:
+        """Count the engine's silence anew: this process stood still, and what has arrived meanwhile is not read yet."""
+        self._last_received_ms = max(self._last_received_ms, now_ms)
+
     def beat_soon(self) -> None:
         """Beat at the next `tick`, because a slot became free: nothing is assigned that no beat has granted."""
         self._beat_at_ms = min(self._beat_at_ms, self._last_received_ms)

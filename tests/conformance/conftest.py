@@ -6,24 +6,27 @@ from pathlib import Path
 import pytest
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import Store
+from onward_engine.store.postgres import PostgresStore
 from onward_engine.store.sqlite import SqliteStore
 
 from tests.conformance.driver import Driver, function
 
 
-def make_store(kind: str, folder: Path) -> Store:
-    match kind:
+@pytest.fixture(params=["memory", "sqlite", "sqlite-inline", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    match request.param:
         case "memory":
             return MemoryStore()
         case "sqlite":
-            return SqliteStore(folder / "onward.db")
-        case _:
+            return SqliteStore(tmp_path / "onward.db")
+        case "sqlite-inline":
             return SqliteStore(":memory:", inline=True)
+        case _:
+            return PostgresStore(request.getfixturevalue("postgres_url"))
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-inline"])
-async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
-    store = make_store(request.param, tmp_path)
+@pytest.fixture
+async def driver(store: Store) -> AsyncIterator[Driver]:
     await store.open()
     driver = Driver(store)
     await driver.register(function("work", "work.asked"), function("child"))

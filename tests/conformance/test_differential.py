@@ -15,18 +15,23 @@ from onward_engine.store.port import (
     Boot,
     CancelRun,
     Claim,
+    Confirm,
+    Enter,
     FireTimers,
     GiveBack,
     Ingest,
     NewEvent,
     Op,
     Orphan,
+    Present,
     Register,
     Rejected,
+    Remind,
     Resume,
     RunFilter,
     StartRun,
     Store,
+    TakeOver,
 )
 from onward_engine.store.sqlite import SqliteStore
 from onward_engine.store.tables import QueueState
@@ -91,7 +96,8 @@ class Chaos:
     def op(self) -> Op[Any]:
         kinds = [self.ingest, self.start, self.claim, self.admit, self.orphan, self.resume, self.give_back]
         kinds += [self.cancel, self.fire, self.boot]
-        weights = (4, 1, 8, 3, 1, 1, 1, 1, 4, 0.1)
+        kinds += [self.enter, self.confirm, self.present, self.take_over, self.remind]
+        weights = (4, 1, 8, 3, 1, 1, 1, 1, 4, 0.1, 1, 1, 0.5, 0.5, 0.5)
         held = [run for run in self.runs if run.holder] or self.runs
         if held and self.random.random() < 0.6:
             return self.checkpoint(self.random.choice(held))
@@ -136,12 +142,35 @@ class Chaos:
 
     def resume(self) -> Op[Any]:
         worker = self.worker()
+        return Resume(self.now, worker, self.random.randint(2, 4), self.held(worker))
+
+    def held(self, worker: str) -> tuple[Held, ...]:
         mine = [run for run in self.runs if run.holder == worker and self.random.random() < 0.8]
-        held = tuple(
+        return tuple(
             Held(run.id, run.epoch, run.seq, run.seq, run.seen, self.random.choice(("running", "parked")))
             for run in mine
         )
-        return Resume(self.now, worker, self.random.randint(2, 4), held)
+
+    def replica(self) -> str:
+        return self.random.choice(("here", "there"))
+
+    def enter(self) -> Op[Any]:
+        worker, known = self.worker(), self.random.randint(0, 3)
+        secret = self.random.choice((worker, worker, worker, "", "wrong"))
+        return Enter(self.now, worker, secret, known, worker, self.replica(), self.held(worker))
+
+    def confirm(self) -> Op[Any]:
+        return Confirm(self.now, self.worker(), self.random.randint(1, 3))
+
+    def present(self) -> Op[Any]:
+        return Present(self.now, self.replica(), 3_000)
+
+    def take_over(self) -> Op[Any]:
+        return TakeOver(self.now, self.replica(), self.now - self.random.choice((0, 3_000)), self.now + 500, 1)
+
+    def remind(self) -> Op[Any]:
+        run = self.some()
+        return Remind(self.now, run.holder or self.worker(), run.generation, ((run.id, run.epoch),))
 
     def give_back(self) -> Op[Any]:
         run = self.some()
@@ -222,7 +251,7 @@ async def test_both_stores_agree_and_nobody_is_stuck(seed: int, tmp_path: Path) 
     await sqlite.close()
 
 
-async def check_that_both_hold_the_same(memory: MemoryStore, sqlite: SqliteStore) -> None:
+async def check_that_both_hold_the_same(memory: MemoryStore, sqlite: Store) -> None:
     every = RunFilter(limit=10_000)
     runs = await memory.runs(every)
     assert await sqlite.runs(every) == runs
@@ -255,6 +284,7 @@ def is_a_bug(outcome: object) -> bool:
 def check_that_nobody_is_stuck(store: MemoryStore) -> None:
     tables = store._tables
     assigned: dict[str, int] = {}
+    assert all(tables.replica(one.replica) for one in tables._sessions.values() if one.replica)
     for run in tables.runs.values():
         row = tables.queue_row(run.ord)
         match run.status:

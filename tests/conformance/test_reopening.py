@@ -33,6 +33,8 @@ T = TypeVar("T")
 class Reopened:
     """A `Store` that lives only for one call at a time."""
 
+    is_shared = False
+
     def __init__(self, path: Path) -> None:
         self.path = path
 

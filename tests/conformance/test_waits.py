@@ -11,7 +11,6 @@ from onward_protocol.messages import (
     Draft,
     Due,
     EventWait,
-    Failed,
     Match,
     Parked,
     RunCompleted,
@@ -296,16 +295,6 @@ async def test_every_wait_with_a_time_ends_by_it(driver: Driver, wait: Wait) -> 
 async def test_no_wait_is_without_an_end(driver: Driver, wait: Wait) -> None:
     await parked(driver, wait)
     assert driver.notices.next_due_at_ms == driver.now + 366 * 86_400_000
-
-
-async def test_an_expression_that_the_engine_cannot_evaluate_fails_the_wait_by_name(driver: Driver) -> None:
-    run = await driver.running()
-    await driver.checkpoint(run, 1, WaitOpened("w", EventWait("x", where="async.data.n > 1")))
-    [woken] = driver.notices.woken
-    [entry] = woken.entries
-    assert isinstance(entry, Failed)
-    assert (entry.key, entry.failure.type) == ("w", "Unsupported")
-    assert await driver.status(run) is Status.ASSIGNED
 
 
 async def test_the_waits_of_a_run_that_ended_are_gone(driver: Driver) -> None:

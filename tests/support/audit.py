@@ -8,7 +8,6 @@ import msgspec
 from onward.client import Client
 from onward_engine.connection import Connection
 from onward_engine.model import Run, Status
-from onward_protocol.messages import StepDone
 
 from tests.support.cluster import Cluster, WorkerProcess
 from tests.support.history import Stored, stored
@@ -23,9 +22,9 @@ def what_is_stored(disk: Disk) -> dict[str, Stored]:
 
 def leaks(cluster: Cluster) -> list[str]:
     """Return what was taken and not given back, at both ends. There has to be an engine."""
-    assert cluster.engine is not None
-    assert cluster.engine.engine is not None
-    connections = {connection.instance: connection for connection in cluster.engine.engine.connections}
+    engines = [process.engine for process in cluster.engines if process.engine is not None]
+    assert engines
+    connections = {connection.instance: connection for engine in engines for connection in engine.connections}
     problems: list[str] = []
     for process in cluster.workers:
         assert process.worker is not None
@@ -44,14 +43,6 @@ async def differing_answers(disk: Disk, client: Client) -> list[str]:
         elif run.status is Status.COMPLETED and await client.output(run.id) != run.output:
             problems.append(f"answers: clients get another result of {run.id}")
     return problems
-
-
-def lost_steps(acked: Mapping[tuple[str, str], bytes], stored: Mapping[str, Stored]) -> Iterator[str]:
-    """Say of which steps (run and key) something else is stored than what was acknowledged, byte for byte."""
-    for (run, key), output in acked.items():
-        kept = [one.output for one in stored[run].entries if isinstance(one, StepDone) and one.key == key]
-        if kept != [output]:
-            yield f"lost: {run} {key} was acknowledged as {output!r}, stored is {kept}"
 
 
 def returned(stored: Mapping[str, Stored]) -> list[tuple[str, list[str]]]:

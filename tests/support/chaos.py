@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tests.support.cluster import Cluster, Loss, WorkerProcess
-from tests.support.connection import Connection
 from tests.support.ledger import now_ms
 from tests.support.link import Direction, Link
 from tests.support.witness import Moment
@@ -27,9 +26,13 @@ class Chaos:
         self.cluster = cluster
         self.rng = rng
         self.losses: list[Loss] = []
+        self.usual_delay_ms: tuple[float, float] = (0, 0)
 
-    async def rage(self, faults: list[Fault], *, rounds: int, pause_ms: tuple[int, int], at_once_max: int = 1) -> None:
+    async def rage(
+        self, faults: Sequence[Fault], *, rounds: int, pause_ms: tuple[int, int], at_once_max: int = 1
+    ) -> None:
         """Let `rounds` groups of faults happen, each of at most `at_once_max` at the same time."""
+        self.usual_delay_ms = self.cluster.disk.delay_ms
         for _ in range(rounds):
             await self.pause(*pause_ms)
             chosen = [self.rng.choice(faults) for _ in range(self.rng.randint(1, at_once_max))]
@@ -100,7 +103,6 @@ async def half_open(chaos: Chaos) -> None:
     chaos.mark("half open", worker)
     chaos.lose(worker, now_ms(), now_ms() + AFTERMATH_MS)
     for connection in worker.link.connections:
-        assert isinstance(connection, Connection)
         connection.break_for_client()
 
 
@@ -134,6 +136,25 @@ async def refuse(chaos: Chaos) -> None:
 async def delay(chaos: Chaos) -> None:
     """Everything takes long."""
     await _disturb(chaos, "delay", lambda link, _: link.delay(50, chaos.rng.choice((200, 1_000, 3_000))))
+
+
+async def messages_lost(chaos: Chaos) -> None:
+    """Something between the two loses some messages, and the connection lives on."""
+    await _disturb_messages(chaos, "messages lost", 0.1, 0)
+
+
+async def messages_repeated(chaos: Chaos) -> None:
+    """Something between the two brings some messages twice, and the connection lives on."""
+    await _disturb_messages(chaos, "messages repeated", 0, 0.1)
+
+
+async def _disturb_messages(chaos: Chaos, name: str, lost: float, repeated: float) -> None:
+    worker, began_at_ms = chaos.someone(), now_ms()
+    chaos.mark(name, worker)
+    worker.link.lose_and_repeat(lost, repeated)
+    await chaos.pause(500, 12_000)
+    chaos.cluster.repair(worker)
+    chaos.lose(worker, began_at_ms, now_ms() + AFTERMATH_MS)
 
 
 async def _disturb(chaos: Chaos, name: str, disturb: Callable[[Link, tuple[Direction, ...]], object]) -> None:
@@ -245,11 +266,11 @@ async def engine_stood_still(chaos: Chaos) -> None:
 
 async def disk_slow(chaos: Chaos) -> None:
     """Commits take long for a while."""
-    disk, before, began_at_ms = chaos.cluster.disk, chaos.cluster.disk.delay_ms, now_ms()
+    disk, began_at_ms = chaos.cluster.disk, now_ms()
     chaos.mark("disk slow")
     disk.delay_ms = chaos.rng.choice(((10, 100), (200, 800), (1_000, 3_000)))
     await chaos.pause(1_000, 6_000)
-    disk.delay_ms = before
+    disk.delay_ms = chaos.usual_delay_ms
     chaos.lose(None, began_at_ms, now_ms() + AFTERMATH_MS)
 
 
@@ -282,7 +303,7 @@ async def _restart(chaos: Chaos, began_at_ms: int) -> None:
     chaos.lose(None, began_at_ms, now_ms() + AFTERMATH_MS)
 
 
-GENTLE: list[Fault] = [
+GENTLE: tuple[Fault, ...] = (
     cut,
     cut_at_a_byte,
     half_open,
@@ -291,10 +312,10 @@ GENTLE: list[Fault] = [
     engine_killed_before_commit,
     engine_killed_after_commit,
     engine_stopped,
-]
+)
 """From these everybody is back before anybody else may take a run: nothing is repeated."""
 
-WILD: list[Fault] = [
+WILD: tuple[Fault, ...] = (
     *GENTLE,
     black_hole,
     stall,
@@ -309,5 +330,5 @@ WILD: list[Fault] = [
     worker_joined,
     engine_stood_still,
     disk_slow,
-]
+)
 """These together, several at once."""

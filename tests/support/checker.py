@@ -6,13 +6,13 @@ All checks are linear in the history, because no two values are equal.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TypeGuard
 
 import msgspec
 from onward_engine.model import Run, Status
-from onward_engine.store.port import GiveBack, Ingest, Rejected, Resume
+from onward_engine.store.port import SUPERSEDED, CancelRun, GiveBack, Ingest, Rejected, Resume
 from onward_protocol.messages import (
     Arrived,
     Due,
@@ -29,7 +29,7 @@ from onward_protocol.messages import (
 from tests.support.cluster import Loss
 from tests.support.history import History, answers, frame_of, taken
 from tests.support.ledger import Execution
-from tests.support.stories import FOR_EVER, Act, Await, Call, Fork, Op, Story, tells, width
+from tests.support.stories import FOR_EVER, Act, Await, Call, Fork, Op, Story, calls, tells, width
 
 
 def violations(history: History) -> list[str]:
@@ -47,6 +47,10 @@ def violations(history: History) -> list[str]:
         _phantoms,
         _rejections,
         _differences,
+        _acked,
+        _reads,
+        _children,
+        _situations,
     )
     return [f"{check.__name__[1:]}: {problem}" for check in checks for problem in check(history)]
 
@@ -60,8 +64,9 @@ def _lost(history: History) -> Iterator[str]:
             if len(runs) != 1:
                 yield f"{told.story.tale} started {len(runs)} runs"
             yield from (f"{told.story.tale}: its run {run} is gone" for run in runs if run not in history.stored)
+    given_up = _given_up(history)
     for one in history.stored.values():
-        if one.run.status is not Status.COMPLETED:
+        if one.run.status is not Status.COMPLETED and one.run.id not in given_up:
             yield f"{one.run.id} of {one.run.function} ended as {one.run.status}: {one.run.failure}"
 
 
@@ -89,8 +94,12 @@ def _values(history: History) -> Iterator[str]:
         for entry in one.entries:
             if isinstance(entry, StepDone):
                 step, _, number = _output(entry).partition("#")
-                execution = history.ledger.executions[int(number) - 1]
-                if (execution.run, execution.step) != (one.run.id, step) or execution.ended_at_ms is None:
+                execution = history.ledger.by_number.get(int(number))
+                if (
+                    execution is None
+                    or (execution.run, execution.step) != (one.run.id, step)
+                    or execution.ended_at_ms is None
+                ):
                     yield f"{one.run.id} stored {_output(entry)}, which no body of it has returned"
 
 
@@ -125,7 +134,7 @@ def _losses(history: History, one: Execution, other: Execution) -> set[Loss]:
     return {
         loss
         for loss in (() if history.is_gentle else history.losses)
-        if loss.worker in ("", one.worker)
+        if loss.worker in ("", one.worker, other.worker)
         and loss.began_at_ms <= other.began_at_ms
         and one.began_at_ms <= loss.ended_at_ms
     }
@@ -136,7 +145,7 @@ def _naps(history: History) -> Iterator[str]:
     for execution in history.ledger.executions:
         if execution.nap_ms:
             before = next(value for value in reversed(execution.builds_on) if "#" in value)
-            fell_asleep = history.ledger.executions[int(before.partition("#")[2]) - 1]
+            fell_asleep = history.ledger.by_number[int(before.partition("#")[2])]
             assert fell_asleep.ended_at_ms is not None
             slept_ms = execution.began_at_ms - fell_asleep.ended_at_ms
             if slept_ms < execution.nap_ms:
@@ -175,9 +184,14 @@ def _ends(history: History) -> Iterator[str]:
             yield f"{frame.run}: a frame was stored after its end"
         if frame is not None and record.outcome.status.is_terminal:
             over.add(frame.run)
+        if isinstance(record.op, CancelRun) and record.outcome == "cancelled":
+            over.add(record.op.run)
     for one in history.stored.values():
-        if one.segments != sorted(one.segments):
-            yield f"{one.run.id}: its journal is out of order: {one.segments}"
+        numbers = [(epoch, seq) for epoch, seq, _ in one.segments]
+        if numbers != sorted(numbers):
+            yield f"{one.run.id}: its journal is out of order: {numbers}"
+        late = [end for end in one.ends if end.at_ms > one.run.ended_at_ms]
+        yield from (f"{one.run.id}: {end} was written after its end" for end in late)
 
 
 def _waits(history: History) -> Iterator[str]:
@@ -218,21 +232,56 @@ def _phantoms(history: History) -> Iterator[str]:
     if all(told_one.has_id for told_one in history.told):
         yield from (f"{one.run.id} was asked for by nobody" for one in told if one.run.id not in known)
         asides = sum(1 for one in history.stored.values() if one.run.function == "sim/aside")
-        expected = sum(tells(told_one.story.plan) for told_one in history.told)
-        if asides != expected:
-            yield f"{asides} runs were started by sent events, {expected} were sent"
+        yield from _counted("were started by sent events", asides, history, tells)
+
+
+def _children(history: History) -> Iterator[str]:
+    """Each call starts one child."""
+    if all(told.has_id for told in history.told):
+        children = sum(1 for one in history.stored.values() if one.run.parent)
+        yield from _counted("are children", children, history, calls)
+
+
+def _counted(what: str, count: int, history: History, in_plan: Callable[[list[Op]], int]) -> Iterator[str]:
+    """Compare with what the stories say; those that are cancelled may stop before."""
+    least = sum(in_plan(told.story.plan) for told in history.told if not told.is_cancelled)
+    most = sum(in_plan(told.story.plan) for told in history.told)
+    if not least <= count <= most:
+        yield f"{count} runs {what}, not {least} to {most}"
+
+
+def _acked(history: History) -> Iterator[str]:
+    """What was acknowledged to a worker is stored, byte for byte."""
+    for (run, key), output in history.overheard.acked.items():
+        entries = history.stored[run].entries if run in history.stored else []
+        kept = [one.output for one in entries if isinstance(one, StepDone) and one.key == key]
+        if kept != [output]:
+            yield f"{run} {key} was acknowledged as {output!r}, stored is {kept}"
+
+
+def _reads(history: History) -> Iterator[str]:
+    """Whoever reads a journal reads the same, at any time."""
+    kept = {(one.run.id, *segment) for one in history.stored.values() for segment in one.segments}
+    yield from (f"{run} was read as {rest}, which is not stored" for run, *rest in history.overheard.read - kept)
+
+
+def _situations(history: History) -> Iterator[str]:
+    """After every commit each run is where somebody looks for it, and no limit is exceeded."""
+    yield from history.complaints
 
 
 def _rejections(history: History) -> Iterator[str]:
-    """Nothing that a part of the product asks of the store is unheard of."""
+    """Nothing that a part of the product asks of the store is unheard of. An engine may not know that one of its
+    workers has a connection elsewhere.
+    """
     for record in history.records:
-        if isinstance(record.outcome, Rejected):
+        if isinstance(record.outcome, Rejected) and record.outcome.code != SUPERSEDED:
             yield f"{type(record.op).__name__} was rejected: {record.outcome}"
 
 
 def _differences(history: History) -> Iterator[str]:
     """A connection loses nothing, so what its two ends believe about the worker's runs never differs."""
-    for record in history.records:
+    for record in history.records if history.is_honest else ():
         if isinstance(record.op, Resume) and not record.op.is_whole:
             yield f"{record.op.instance} and the engine differed about {record.op.held}"
         elif isinstance(record.op, GiveBack) and record.op.reason == "lost":
@@ -246,6 +295,15 @@ def _stories(history: History) -> Iterator[tuple[str, Story]]:
     for told in history.told:
         for runs in told.answers:
             yield from ((run, told.story) for run in runs)
+
+
+def _given_up(history: History) -> set[str]:
+    """Return the runs that may have been cancelled: those of such a story, and their children."""
+    found = {run for told in history.told if told.is_cancelled for runs in told.answers for run in runs}
+    for one in sorted(history.stored.values(), key=lambda one: one.run.ord):
+        if one.run.parent in found:
+            found.add(one.run.id)
+    return found
 
 
 def _widths(history: History) -> dict[str, int]:

@@ -14,9 +14,10 @@ from onward.connection.link import Dial, Dialer
 from onward.worker import Worker
 from onward_engine.engine import Engine
 from onward_engine.settings import Bounds, Settings
+from onward_protocol.limits import Times
 
 from tests.support.hosts import Hosts
-from tests.support.ledger import Execution, Ledger
+from tests.support.ledger import Execution, Ledger, now_ms
 from tests.support.link import Link
 from tests.support.network import Network
 from tests.support.server import InOrder
@@ -25,6 +26,9 @@ from tests.support.witness import Disk, Witness
 
 PORT = 8484
 URL = f"http://127.0.0.1:{PORT}"
+
+UNAWARE_S = Times().grace_ms * 3 / 4000
+"""A worker that stood still finds its socket gone when it goes on, and may start bodies for so long after that."""
 
 
 @dataclass(eq=False, slots=True)
@@ -75,6 +79,7 @@ class Cluster:
         park_ttl: str = "10m",
         bounds: Bounds | None = None,
         tapped: Callable[[str, Dial], Dial] = lambda _worker, dial: dial,
+        listens: bool = True,
     ) -> None:
         loop: Any = asyncio.get_running_loop()
         self.network = network
@@ -89,11 +94,18 @@ class Cluster:
         self._limit = limit
         self._checkpoint = checkpoint
         self._park_ttl = park_ttl
-        self._settings = Settings(dev=True, port=PORT, bounds=bounds or Bounds())
+        self._settings = Settings(dev=True, port=PORT, bounds=bounds or Bounds(), retention_ms=0)
         self._tapped = tapped
+        self._listens = listens
         self._numbers: Counter[str] = Counter()
         self._past: list[Process] = []
         self._dead: set[Process] = set()
+        self._engine_started_at_ms = 0
+
+    @property
+    def engines(self) -> list[EngineProcess]:
+        """The engines that have been started and not ended."""
+        return [self.engine] if self.engine is not None else []
 
     # -- engine ------------------------------------------------------------------------------------------------------
 
@@ -101,9 +113,11 @@ class Cluster:
         """Start the next engine on what the disk holds."""
         assert self.engine is None, "one engine at a time"
         store = self.disk.mount()
+        self._engine_started_at_ms = now_ms() if self._past else 0
         name = self._name("engine")
         with self.network.on_host(name) as link:
-            engine = Engine(self._settings, store, random_bytes=os.urandom, sock=self.network.bind(port=PORT))
+            sock = self.network.bind(port=PORT) if self._listens else None
+            engine = Engine(self._settings, store, random_bytes=os.urandom, listens=self._listens, sock=sock)
             process = EngineProcess(name, asyncio.create_task(_serve(engine)), link, engine=engine)
         self.engine = process
         return process
@@ -136,8 +150,8 @@ class Cluster:
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
-    def start_worker(self) -> WorkerProcess:
-        """Start one more worker."""
+    def start_worker(self, **options: Any) -> WorkerProcess:
+        """Start one more worker, with options of `Worker`."""
         name = self._name("worker")
         with self.network.on_host(name) as link:
             worker = Worker(
@@ -147,6 +161,7 @@ class Cluster:
                 checkpoint=self._checkpoint,
                 park_ttl=self._park_ttl,
                 dial=self._tapped(name, Dialer(URL, lambda: "", open_socket=self.network.dial)),
+                **options,
             )
             process = WorkerProcess(name, asyncio.create_task(worker.run()), link, worker=worker)
         self.workers.append(process)
@@ -201,13 +216,19 @@ class Cluster:
 
     def ended(self) -> list[Process]:
         """Return who ended by itself: nobody should."""
-        living: list[Process] = [*self.workers, *([self.engine] if self.engine else [])]
+        living: list[Process] = [*self.workers, *self.engines]
         return [process for process in living if process.task.done()]
 
     def bury(self) -> None:
-        """Note nothing from now on, and let the dead go on so that their tasks can be cancelled."""
+        """Note nothing from now on, and let the dead go on so that their tasks can be cancelled. An engine that was
+        killed while it started must not go on starting.
+        """
         self.ledger.is_closed = True
         self.network.cut()
+        for process in self._dead:
+            if isinstance(process, EngineProcess) and process.engine is not None and process.engine._life is not None:
+                process.task.cancel()
+                process.engine._life.cancel()
         self.hosts.bury()
 
     def _name(self, kind: str) -> str:
@@ -216,9 +237,12 @@ class Cluster:
 
     def _inspect(self, execution: Execution) -> None:
         """Look at a body that begins: it is not too far ahead of what is durable, and nobody else has its run."""
-        execution.complaints += self._unsafe(execution)
-        if self.hosts.wakes_up(execution.worker):
-            return  # it had decided to begin before it was stopped
+        if not self.hosts.wakes_up(execution.worker):
+            execution.complaints += self._unsafe(execution)
+        if self.hosts.wakes_up(execution.worker, UNAWARE_S):
+            return  # it had decided to begin before it was stopped, or cannot know yet how long its socket is gone
+        if now_ms() - self._engine_started_at_ms < Times().lease_ms:
+            return  # an engine that starts waits for a holder less long than the holder's lease may last
         run, values = execution.run, self.witness.values
         if (run, execution.step) in values:
             execution.complaints.append(f"its result was durable already: {values[run, execution.step]}")
@@ -238,20 +262,23 @@ class Cluster:
         for value in execution.builds_on:
             step, has_number, number = value.partition("#")
             if has_number and self.witness.values.get((execution.run, step)) != value:
-                origin = self.ledger.executions[int(number) - 1]
+                origin = self.ledger.by_number[int(number)]
                 if execution.is_barrier or origin.epoch != execution.epoch:
                     yield f"builds on {value}, which is not durable"
 
     def _is_ahead(self, one: Execution, other: Execution) -> bool:
-        """Tell whether one has ended in the residence in which the other begins, and its result is not durable."""
-        is_result = one.ended_at_ms is not None and not one.is_raised
+        """Tell whether one has ended in the residence in which the other begins, and its result is not durable.
+
+        Those that begin at the same moment were let through together, however soon one of them ends.
+        """
+        is_result = one.ended_at_ms is not None and not one.is_raised and one.began_at_ms < other.began_at_ms
         is_here = (one.run, one.epoch) == (other.run, other.epoch)
         return is_result and is_here and self.witness.values.get((one.run, one.step)) != one.value
 
 
 async def _serve(engine: Engine) -> None:
     await engine.start()
-    assert engine._web is not None
-    state = engine._web._server.server_state
-    state.connections, state.tasks = InOrder(), InOrder()  # type: ignore[assignment]  # sets iterate by address
+    if engine._web is not None:
+        state = engine._web._server.server_state
+        state.connections, state.tasks = InOrder(), InOrder()  # type: ignore[assignment]  # sets iterate by address
     await engine.ended()

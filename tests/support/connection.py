@@ -28,6 +28,7 @@ class Connection:
         record: Callable[[Direction, Item], None],
         window_bytes: int,
     ) -> None:
+        self.server = server
         self._links, self._find = links, find
         self._opened: asyncio.Future[None] = loop.create_future()
         self._up = Lane(loop, rng, links[0], Direction.TO_SERVER, self.reset, record)

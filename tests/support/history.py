@@ -8,40 +8,55 @@ from dataclasses import dataclass, field
 from typing import TypeGuard, cast
 
 from onward_engine.model import Assignment, Run
-from onward_engine.store.port import Admit, Applied, ApplyCheckpoint, Claim, GiveBack, Rejected, Resume, Resumed
+from onward_engine.store.port import (
+    Admit,
+    Applied,
+    ApplyCheckpoint,
+    Claim,
+    Entered,
+    GiveBack,
+    Rejected,
+    Resume,
+    Resumed,
+)
 from onward_engine.store.tables import Journal
 from onward_protocol.codec import decode_engine_entries, decode_entries
 from onward_protocol.messages import EngineEntry, WorkerEntry
 
 from tests.support.cluster import Loss
 from tests.support.ledger import Ledger
+from tests.support.overheard import Overheard
 from tests.support.stories import Story
 from tests.support.witness import Record
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A story that the client told, and the runs in each answer. With an id it may be told again."""
+    """A story that the client told, and the runs in each answer. With an id it may be told again. One that
+    `is_cancelled` may end before its end.
+    """
 
     story: Story
     has_id: bool
     answers: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One run as it is at the end, with its journal; `segments` are the epochs and numbers of its frames."""
+    """One run as it is at the end, with its journal; `segments` are its frames: epoch, number, entries."""
 
     run: Run
     entries: list[WorkerEntry]
     ends: list[EngineEntry]
-    segments: list[tuple[int, int]]
+    segments: list[tuple[int, int, bytes]]
 
 
 @dataclass(slots=True)
 class History:
     """Everything that the witnesses say. After `is_gentle` faults nothing had to be repeated; `unacked_max` results of
-    a run may have been on their way when its next step began.
+    a run may have been on their way when its next step began. Only a network that `is_honest` neither loses nor repeats
+    a message in the middle of a connection.
     """
 
     told: list[Told]
@@ -52,6 +67,9 @@ class History:
     losses: list[Loss]
     is_gentle: bool
     unacked_max: int = 1
+    overheard: Overheard = field(default_factory=Overheard)
+    complaints: list[str] = field(default_factory=list[str])
+    is_honest: bool = True
 
 
 def stored(run: Run, journal: Journal) -> Stored:
@@ -60,7 +78,7 @@ def stored(run: Run, journal: Journal) -> Stored:
         run,
         [entry for _, _, data in journal.segments for entry in decode_entries(data)],
         [entry for data in journal.entries for entry in decode_engine_entries(data)],
-        [(epoch, seq) for epoch, seq, _ in journal.segments],
+        list(journal.segments),
     )
 
 
@@ -81,6 +99,8 @@ def taken(record: Record) -> tuple[Assignment, ...]:
 
 def answers(record: Record) -> tuple[Resumed, ...]:
     """Return what a worker was told about the runs that it held."""
+    if isinstance(record.outcome, Entered):
+        return record.outcome.resumed
     return cast("tuple[Resumed, ...]", record.outcome) if _succeeded(record, Resume) else ()
 
 

@@ -7,6 +7,7 @@ it wakes up.
 """
 
 import asyncio
+import math
 from collections import deque
 
 from tests.support.loop import VirtualLoop
@@ -37,9 +38,11 @@ class Hosts:
         """Say whether it is stopped now."""
         return name in self._ready.waiting
 
-    def wakes_up(self, name: str) -> bool:
-        """Say whether it was resumed at this very moment: what it does now, it had decided before it was stopped."""
-        return self._resumed_at_s.get(name) == self._loop.now_s
+    def wakes_up(self, name: str, within_s: float = 0) -> bool:
+        """Say whether it was resumed not longer ago: by default at this very moment, so that what it does now, it had
+        decided before it was stopped.
+        """
+        return self._loop.now_s - self._resumed_at_s.get(name, -math.inf) <= within_s
 
     def bury(self) -> None:
         """Let everybody go on, so that a simulation can end by cancelling all tasks."""

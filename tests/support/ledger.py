@@ -43,6 +43,7 @@ class Ledger:
     def __init__(self, inspect: Callable[[Execution], None]) -> None:
         self.executions: list[Execution] = []
         self.by_step: defaultdict[tuple[str, str], list[Execution]] = defaultdict(list)
+        self.by_number: dict[int, Execution] = {}
         self.failures: Counter[tuple[str, str]] = Counter()
         self.is_closed = False
         self._inspect = inspect
@@ -52,8 +53,13 @@ class Ledger:
         execution.number, execution.began_at_ms = len(self.executions) + 1, now_ms()
         if not self.is_closed:
             self._inspect(execution)
-            self.executions.append(execution)
-            self.by_step[execution.run, execution.step].append(execution)
+            self.add(execution)
+
+    def add(self, execution: Execution) -> None:
+        """Note what somebody else has numbered."""
+        self.executions.append(execution)
+        self.by_step[execution.run, execution.step].append(execution)
+        self.by_number[execution.number] = execution
 
     def end(self, execution: Execution, *, failures: int) -> bool:
         """Note that a body ends; return whether it is to fail: a step does so `failures` times."""

@@ -28,6 +28,10 @@ class Connected(Protocol):
         """Break it for the client, as the end of its process does: what it has written still arrives."""
         ...
 
+    def break_for_client(self) -> None:
+        """Break it for the client alone: the server hears nothing more, not even an end."""
+        ...
+
     def under_way(self, direction: Direction) -> int:
         """Return how many bytes were written and not read."""
         ...
@@ -63,8 +67,13 @@ class Link:
         self._vanishing: set[Direction] = set()
         self._stalling: set[Direction] = set()
         self._cuts: list[Cut] = []
+        self._shares = (0.0, 0.0)
 
     # Faults
+
+    def lose_and_repeat(self, lost: float, repeated: float) -> None:
+        """Lose a share of the messages, and bring another share twice. Only wires of whole messages can do that."""
+        self._shares = (lost, repeated)
 
     def delay(self, min_ms: float, max_ms: float | None = None) -> None:
         """Add a delay between the two bounds to everything sent from now on; order is kept."""
@@ -129,6 +138,14 @@ class Link:
         ranges = [set_by.latency_ms or (0, 0), *(link._extra_ms for link in self._chain)]
         return sum(low if low == high else rng.uniform(low, high) for low, high in ranges)
 
+    def copies(self, rng: random.Random) -> int:
+        """Draw how often the next message arrives."""
+        lost, repeated = self._shares
+        if not lost and not repeated:
+            return 1
+        drawn = rng.random()
+        return 0 if drawn < lost else 2 if drawn < lost + repeated else 1
+
     def carry_s(self, count: int) -> float:
         """Return how long the line is busy with so many bytes."""
         return max((count / link.bytes_s for link in self._chain if link.bytes_s), default=0.0)
@@ -163,3 +180,4 @@ class Link:
         self._vanishing = set()
         self._stalling = set()
         self._cuts = []
+        self._shares = (0.0, 0.0)

@@ -123,7 +123,7 @@ class VirtualLoop(SystemLoop):
             raise Deadlock(describe("nothing is ready and nothing is scheduled", self.unfinished()))
         if timeout > 0:
             self._set_time(self._scheduled[0].when())
-        elif self._shuffle:
+        elif self._shuffle and len(self._ready) > 1:
             shuffled = shuffle_steps(self._ready, self._rng)
             self._ready.clear()
             self._ready.extend(shuffled)

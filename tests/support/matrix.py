@@ -13,7 +13,7 @@ from onward.errors import EngineRefused, NotConnected
 from onward.events import Event
 from onward_protocol.limits import Times
 
-from tests.support.audit import differing_answers, leaks, lost_steps, returned, what_is_stored
+from tests.support.audit import differing_answers, leaks, returned, what_is_stored
 from tests.support.checker import violations
 from tests.support.cluster import URL, Cluster, Loss
 from tests.support.faults import Blow
@@ -220,7 +220,7 @@ class Play:
         stored = what_is_stored(self.disk)
         with self.cluster.network.on_host("client"):
             answers = await differing_answers(self.disk, self._client)
-        return [*leaks(self.cluster), *self._violations(stored), *lost_steps(self.tap.acked, stored), *answers]
+        return [*leaks(self.cluster), *self._violations(stored), *answers]
 
     def _violations(self, stored: dict[str, Stored]) -> list[str]:
         history = History(
@@ -232,5 +232,6 @@ class Play:
             losses=self.losses,
             is_gentle=False,
             unacked_max=self._unacked_max,
+            overheard=self.tap.overheard,
         )
         return violations(history)

@@ -48,6 +48,8 @@ class Network(Link):
     def __init__(self, loop: VirtualLoop, rng: random.Random) -> None:
         super().__init__()
         self.trace: list[Passed] = []
+        self.route: Callable[[Address], Address] = lambda where: where
+        """Where a connection that is dialled to an address goes: a balancer sends it on."""
         self.window_bytes = WINDOW_BYTES
         self._loop, self._rng = loop, rng
         self._links: dict[str, Link] = {}
@@ -76,6 +78,12 @@ class Network(Link):
         for link in self._links.values():
             link.heal()
 
+    def cut_server(self, where: Address) -> None:
+        """Break all connections to a server, as the end of its process does."""
+        for connection in list(self.connections):
+            if isinstance(connection, Connection) and connection.server == where:
+                connection.reset()
+
     def bind(self, name: str = LOCALHOST, port: int = 0) -> socket.socket:
         """Return what `create_server(sock=...)` and uvicorn's `serve(sockets=[...])` take; port 0 picks one."""
         return cast("socket.socket", VirtualSocket((name, port or self._next_port())))
@@ -84,7 +92,7 @@ class Network(Link):
         """Connect; the result is for `create_connection(sock=...)`. Raises ConnectionRefusedError, TimeoutError."""
         link = self.link(host.get())
         await self._reach(link)
-        connection = self._connection(link, (name, port))
+        connection = self._connection(link, self.route((name, port)))
         await self._opened(connection)
         return cast("socket.socket", connection.client_socket)
 

@@ -69,6 +69,14 @@ class System:
         assert child.poll() is None, self.log("engine")
         return child
 
+    def quick_engine(self) -> subprocess.Popen[bytes]:
+        """Start an engine with short leases; see `quick_engine`."""
+        command = [sys.executable, "-m", "tests.support.quick_engine", str(self.home), str(self.port)]
+        child = self._start(command, log="engine")
+        wait_for(lambda: child.poll() is not None or self.answers(), "the engine answers")
+        assert child.poll() is None, self.log("engine")
+        return child
+
     def worker(self, app: str, *arguments: str, log: str = "worker") -> subprocess.Popen[bytes]:
         """Start a worker and wait until the engine knows it."""
         known = {worker.instance for worker in self.client.list_workers()}
@@ -78,8 +86,16 @@ class System:
         )
         return child
 
-    def command(self, *arguments: str, log: str) -> subprocess.Popen[bytes]:
-        """Start `worker …` with its output appended to a log in the home directory."""
+    def command(
+        self, *arguments: str, log: str, program: str = "", process_group: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start `worker …` with its output appended to a log in the home directory. `program` is a script beside Python
+        to start it with.
+        """
+        command = [str(Path(sys.executable).with_name(program))] if program else [sys.executable, "-m", "onward"]
+        return self._start([*command, *arguments], log, process_group)
+
+    def _start(self, command: list[str], log: str, process_group: int | None = None) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             "ONWARD_URL": self.url,
@@ -88,8 +104,9 @@ class System:
             **self.environment,
         }
         with self.home.joinpath(f"{log}.log").open("ab") as out:
-            command = [sys.executable, "-m", "onward", *arguments]
-            child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+            child = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=out, stderr=out, process_group=process_group
+            )
         self.started.append(child)
         return child
 
@@ -120,6 +137,12 @@ def kill(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None:
         child.send_signal(signal.SIGKILL)
     child.wait()
+
+
+def child_of(supervisor: subprocess.Popen[bytes]) -> int:
+    """Return the worker below a supervisor. Linux only."""
+    [child] = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
+    return int(child)
 
 
 def note(*words: object) -> None:

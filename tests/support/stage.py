@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from onward.client import Client
 from onward.errors import NotConnected
@@ -36,19 +36,19 @@ class Stage:
         self.cluster = Cluster(network, self.disk, witness, slots=2, limit=None)
         self.cluster.start_engine()
 
-    async def tell(self, *plan: Op) -> None:
-        """Tell the story until it is accepted."""
+    async def tell(self, *plan: Op, id: str = "told") -> None:
+        """Tell a story until it is accepted. One with the same `id` is the same story."""
         with self.network.on_host("client"):
             async with Client(URL) as client:
                 while True:
                     with contextlib.suppress(NotConnected):
-                        await client.send(TOLD(Story("tale", list(plan)), id="told"))
+                        await client.send(TOLD(Story("tale", list(plan)), id=id))
                         return
                     await asyncio.sleep(0.1)
 
-    async def join(self) -> WorkerProcess:
-        """Start one more worker; returns when it is connected."""
-        worker = self.cluster.start_worker()
+    async def join(self, **options: Any) -> WorkerProcess:
+        """Start one more worker, with options of `Worker`; returns when it is connected."""
+        worker = self.cluster.start_worker(**options)
         await self.connected(worker)
         return worker
 

@@ -156,10 +156,13 @@ class Actor:
 
 
 class Author:
-    """Writes stories from one seed. Every name of a step is used once in its run."""
+    """Writes stories from one seed. Every name of a step is used once in its run. Everything takes `pace` times as long
+    as in a simulation, where time costs nothing.
+    """
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, pace: float = 1) -> None:
         self._rng = rng
+        self._pace = pace
         self._names = 0
 
     def story(self, tale: str) -> Story:
@@ -179,16 +182,15 @@ class Author:
         rng = self._rng
         match kind:
             case "flaky":
-                return [
-                    self._act(failures=rng.randint(1, ATTEMPTS - 1), backoff_ms=rng.choice((60, 400, 2_500, 5_500)))
-                ]
+                backoff_ms = self._paced(rng.choice((60, 400, 2_500, 5_500)))
+                return [self._act(failures=rng.randint(1, ATTEMPTS - 1), backoff_ms=backoff_ms)]
             case "hopeless":
                 return [self._act(failures=FOR_EVER, backoff_ms=50)]
             case "nap":
-                nap_ms = rng.choice((1, 40, 300, 1_500, 6_000))
+                nap_ms = self._paced(rng.choice((1, 40, 300, 1_500, 6_000)))
                 return [self._act(), Nap(nap_ms), self._act(nap_ms=nap_ms)]
             case "await":
-                return [Await(rng.choice((20, 600, 3_000, 12_000)))]
+                return [Await(self._paced(rng.choice((20, 600, 3_000, 12_000))))]
             case "tell":
                 return [Tell(self._name())]
             case "fork":
@@ -202,7 +204,10 @@ class Author:
         low, high = self._rng.choice(((0, 5), (5, 60), (60, 400), (400, 2_000), (3_000, 7_000)))
         if self._rng.random() < 0.4:
             high = low = 10
-        return Act(self._name(), self._rng.randint(low, high), failures, backoff_ms, nap_ms)
+        return Act(self._name(), self._paced(self._rng.randint(low, high)), failures, backoff_ms, nap_ms)
+
+    def _paced(self, ms: int) -> int:
+        return max(1, round(ms * self._pace)) if ms else 0
 
     def _name(self) -> str:
         self._names += 1
@@ -238,15 +243,19 @@ def width(plan: list[Op]) -> int:
 
 def tells(plan: list[Op]) -> int:
     """Return how many runs a plan starts by events, its children's too."""
-    count = 0
+    return _count(Tell, plan)
+
+
+def calls(plan: list[Op]) -> int:
+    """Return how many children a plan has, and they have."""
+    return _count(Call, plan)
+
+
+def _count(kind: type[Op], plan: list[Op]) -> int:
+    count = sum(isinstance(op, kind) for op in plan)
     for op in plan:
-        match op:
-            case Tell():
-                count += 1
-            case Fork():
-                count += sum(map(tells, op.branches))
-            case Call():
-                count += tells(op.story.plan)
-            case _:
-                pass
+        if isinstance(op, Fork):
+            count += sum(_count(kind, branch) for branch in op.branches)
+        elif isinstance(op, Call):
+            count += _count(kind, op.story.plan)
     return count

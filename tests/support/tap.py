@@ -14,16 +14,15 @@ from typing import Final
 
 from onward.connection.link import Dial, WebSocketLink
 from onward.connection.link import Link as WorkerLink
-from onward_protocol.codec import decode_engine_message, decode_entries, decode_worker_message
-from onward_protocol.messages import Ack, Checkpoint, EngineFrame, StepDone, WorkerFrame
+from onward_protocol.codec import decode_engine_message, decode_worker_message
+from onward_protocol.messages import EngineFrame, WorkerFrame
 from websockets.protocol import State
 
 from tests.support.link import Direction, Link
+from tests.support.overheard import Overheard
 
 UP: Final = Direction.TO_SERVER
 DOWN: Final = Direction.TO_CLIENT
-
-NO_ENTRIES: Final = b"\x90"
 
 Forward = Callable[[bytes], object]
 
@@ -58,16 +57,15 @@ Deed = Callable[[Passing], None]
 class Tap:
     """The worker's end of all lines of a cluster. Each of the `disturbers` may say what happens to a message.
 
-    It also notes what the engine says is durable.
+    It also overhears what the engine says is durable.
     """
 
     def __init__(self, line_of: Callable[[str], Link]) -> None:
         self.disturbers: list[Callable[[Said], Deed | None]] = []
         self.said: list[Said] = []
-        self.acked: dict[tuple[str, str], bytes] = {}
+        self.overheard = Overheard()
         self._line_of = line_of
         self._numbers: Counter[tuple[str, Direction]] = Counter()
-        self._unacked: dict[tuple[str, int, int], bytes] = {}
 
     def on(self, worker: str, dial: Dial) -> Dial:
         """Return how this worker dials."""
@@ -81,23 +79,21 @@ class Tap:
 
     def judge(self, worker: str, way: Direction, message: bytes) -> tuple[Said, Deed | None]:
         """Note a message that is about to pass, and say what happens to it."""
-        frames: Sequence[WorkerFrame | EngineFrame]
-        frames = decode_worker_message(message) if way is UP else decode_engine_message(message)
+        frames = self._overhear(way, message)
         self._numbers[worker, way] += 1
         kinds = tuple(type(frame).__name__ for frame in frames)
         said = Said(worker, way, self._numbers[worker, way], kinds, _bytes_on_the_line(way, len(message)))
         self.said.append(said)
-        for frame in frames:
-            self._note(frame)
         return said, next((deed for disturb in self.disturbers if (deed := disturb(said))), None)
 
-    def _note(self, frame: WorkerFrame | EngineFrame) -> None:
-        if isinstance(frame, Checkpoint):
-            self._unacked[frame.run, frame.epoch, frame.seq] = frame.entries
-        elif isinstance(frame, Ack):
-            for seq in range(1, frame.seq + 1):
-                entries = decode_entries(self._unacked.pop((frame.run, frame.epoch, seq), NO_ENTRIES))
-                self.acked |= {(frame.run, one.key): one.output for one in entries if isinstance(one, StepDone)}
+    def _overhear(self, way: Direction, message: bytes) -> Sequence[WorkerFrame | EngineFrame]:
+        if way is UP:
+            said = decode_worker_message(message)
+            self.overheard.said(said)
+            return said
+        told = decode_engine_message(message)
+        self.overheard.told(told)
+        return told
 
 
 class TappedLink:

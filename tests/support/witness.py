@@ -24,15 +24,17 @@ from onward_engine.store.port import (
     Op,
     RunFilter,
     StepPage,
-    Store,
 )
 from onward_engine.store.sqlite import SqliteStore
 from onward_engine.store.tables import Tables
 from onward_protocol.messages import AppManifest, Event, StepDone
 
 from tests.support.ledger import now_ms
+from tests.support.situations import misplaced, unlisted
 
 Moment = Literal["before", "after"]
+
+COMPLAINTS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Witness:
         self.records: list[Record] = []
         self.finished: list[str] = []
         self.values: dict[tuple[str, str], str] = {}
+        self.complaints: list[str] = []
         self.changed = asyncio.Event()
 
     def note(self, ops: Sequence[Op[object]], committed: Committed) -> None:
@@ -62,6 +65,12 @@ class Witness:
         self.finished += committed.notices.finished
         self.changed.set()
 
+    def look(self, ops: Sequence[Op[object]], committed: Committed, runs: Sequence[Run], tables: Tables) -> None:
+        """Look at the rows as one transaction has left them; a few complaints are enough."""
+        if len(self.complaints) < COMPLAINTS_MAX:
+            self.complaints += misplaced(runs, tables)
+            self.complaints += unlisted(ops, committed.outcomes, tables)
+
     def _note_values(self, op: ApplyCheckpoint) -> None:
         for entry in op.entries:
             if isinstance(entry, StepDone):
@@ -72,17 +81,17 @@ class Witness:
 class Disk:
     """What all engines of a simulation write to, one after the other. `delay_ms` is how long half a commit may take."""
 
-    def __init__(self, witness: Witness, rng: random.Random, path: Path | None) -> None:
+    def __init__(self, witness: Witness, rng: random.Random, path: Path | None, *, is_shared: bool = False) -> None:
         self.witness = witness
         self.delay_ms = (0.0, 0.0)
         self.commits = 0
         self._rng = rng
         self._path = path
-        self._store: MemoryStore | SqliteStore = MemoryStore()
+        self._store: MemoryStore | SqliteStore = MemoryStore(is_shared=is_shared)
         self._mounted: WitnessedStore | None = None
         self._crash: tuple[int, Moment, Callable[[], object]] | None = None
 
-    def mount(self) -> Store:
+    def mount(self) -> WitnessedStore:
         """Return the store for the next engine."""
         if self._path is not None:
             self._store = SqliteStore(self._path, inline=True, new_history=lambda: "simulation")
@@ -131,7 +140,8 @@ class Disk:
             self._crash = (commits - 1, moment, crash) if commits > 1 else None
             if self._crash is None:
                 crash()
-        await asyncio.sleep(self._rng.uniform(*self.delay_ms) / 1000)
+        if any(self.delay_ms):
+            await asyncio.sleep(self._rng.uniform(*self.delay_ms) / 1000)
 
 
 class WitnessedStore:
@@ -139,19 +149,28 @@ class WitnessedStore:
 
     def __init__(self, disk: Disk, store: MemoryStore | SqliteStore) -> None:
         self.is_gone = False
+        self.reachable = asyncio.Event()
+        self.reachable.set()
         self._disk = disk
         self._store = store
+
+    @property
+    def is_shared(self) -> bool:
+        return self._store.is_shared
 
     async def open(self) -> None:
         await self._store.open()
 
     async def apply(self, ops: Sequence[Op[object]]) -> Committed:
+        await self.reachable.wait()
         await self._disk.half("before")
         if self.is_gone:
             await asyncio.get_running_loop().create_future()
         committed = await self._store.apply(ops)
         self._disk.commits += 1
         self._disk.witness.note(ops, committed)
+        if isinstance(self._store, MemoryStore):
+            self._disk.witness.look(ops, committed, self._disk.runs(), self._disk.tables)
         await self._disk.half("after")
         return committed
 

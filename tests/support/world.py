@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from onward.checkpoint import PRESETS
 from onward.client import Client
+from onward.connection.link import Dial
 from onward.errors import EngineRefused, NotConnected
 from onward.events import Event
 from onward_engine.model import Run
 from onward_engine.settings import Bounds
 
 from tests.support.audit import differing_answers, leaks, what_is_stored
-from tests.support.chaos import GENTLE, WILD, Chaos
+from tests.support.chaos import GENTLE, WILD, Chaos, Fault
 from tests.support.checker import violations
 from tests.support.cluster import URL, Cluster
 from tests.support.history import History, Told, met
 from tests.support.network import Network
 from tests.support.simulation import simulate
 from tests.support.sources import stream
-from tests.support.stories import GO, TOLD, Author, Go, work_ms
+from tests.support.stories import GO, TOLD, Author, Go, Story, work_ms
+from tests.support.tap import Tap
 from tests.support.witness import Disk, Witness
 
 PIECEMEAL = Bounds(claim_journal_bytes_max=0, journal_page_bytes=1)
@@ -62,24 +66,45 @@ def live(seed: int, folder: Path | None = None) -> Result:
 class World:
     """One simulation."""
 
+    listens = True
+    """Whether the engine has a port, for bytes."""
+
+    tales = (2, 4)
+    """How many stories are told."""
+
+    gentle = GENTLE
+    wild: Sequence[Fault] = WILD
+    """What may happen, if faults are gentle, and if not."""
+
+    cluster_type = Cluster
+    chaos_type = Chaos
+
+    is_shared = False
+    """Whether several engines share the disk."""
+
     def __init__(self, seed: int, network: Network, path: Path | None) -> None:
         self._rng = stream(seed, "world")
         self._network = network
         self._witness = Witness()
-        self._disk = Disk(self._witness, stream(seed, "disk"), path)
+        self._tap = Tap(network.link)
+        self._cancelling = stream(seed, "cancel")
+        self._disk = Disk(self._witness, stream(seed, "disk"), path, is_shared=self.is_shared)
         self._is_gentle = self._rng.random() < 0.4
         self._checkpoint = stream(seed, "checkpoint").choice(list(PRESETS.values()))
-        self._cluster = Cluster(
+        self._cluster = self.cluster_type(
             network,
             self._disk,
             self._witness,
             slots=self._rng.choice((1, 2, 4)),
             limit=self._rng.choice((None, None, 1, 2)),
             checkpoint=self._checkpoint,
+            park_ttl=stream(seed, "park").choice(("10m", "10m", "200ms")),
             bounds=stream(seed, "bounds").choice((Bounds(), PIECEMEAL)),
+            tapped=self._tapped,
+            listens=self.listens,
         )
         network.bytes_s = stream(seed, "line").choice((None, None, 20_000))
-        self._chaos = Chaos(self._cluster, stream(seed, "chaos"))
+        self._chaos = self.chaos_type(self._cluster, stream(seed, "chaos"))
         self._told: list[Told] = []
 
     async def live(self) -> Result:
@@ -105,11 +130,15 @@ class World:
         for _ in range(rng.randint(1, 3)):
             self._cluster.start_worker()
         author = Author(stream_of(rng))
-        self._told = [Told(author.story(f"tale-{n}"), rng.random() < 0.8) for n in range(rng.randint(2, 4))]
+        self._told = [self._new_tale(author.story(f"tale-{n}"), rng) for n in range(rng.randint(*self.tales))]
         with self._network.on_host("client"):
             self._client = Client(URL)
-            while not await self._has_worker():  # noqa: ASYNC110 - asking is what clients do
-                await asyncio.sleep(0.1)
+            await self._await_worker()
+
+    async def _await_worker(self) -> None:
+        """What nobody has registered, an event cannot start."""
+        while not await self._has_worker():  # noqa: ASYNC110 - asking is what clients do
+            await asyncio.sleep(0.1)
 
     async def _has_worker(self) -> bool:
         try:
@@ -119,9 +148,16 @@ class World:
 
     async def _rage(self) -> None:
         if self._is_gentle:
-            await self._chaos.rage(GENTLE, rounds=3, pause_ms=(3_500, 5_000))
+            await self._chaos.rage(self.gentle, rounds=3, pause_ms=(3_500, 5_000))
         else:
-            await self._chaos.rage(WILD, rounds=3, pause_ms=(0, 4_000), at_once_max=3)
+            await self._chaos.rage(self.wild, rounds=3, pause_ms=(0, 4_000), at_once_max=3)
+
+    def _new_tale(self, story: Story, rng: random.Random) -> Told:
+        return Told(story, rng.random() < 0.8, is_cancelled=self._cancelling.random() < 0.15)
+
+    def _tapped(self, worker: str, dial: Dial) -> Dial:
+        """Return how a worker connects."""
+        return self._tap.on(worker, dial)
 
     # -- the client ------------------------------------------------------------------------------------------------
 
@@ -135,15 +171,28 @@ class World:
                 told.answers.append(await self._send(event, rng))
             await asyncio.sleep(rng.choice((0, 0.5, 3, 9)))
             await self._send(GO(Go(told.story.tale), id=f"go-{number}"), rng)
+            if told.is_cancelled:
+                await self._cancel(told)
+
+    async def _cancel(self, told: Told) -> None:
+        await asyncio.sleep(self._cancelling.choice((0, 0.2, 2)))
+        for run in told.answers[0]:
+            with contextlib.suppress(NotConnected, EngineRefused):
+                await self._ask_to_cancel(run)
+
+    async def _ask_to_cancel(self, run: str) -> None:
+        await self._client.cancel(run)
 
     async def _send(self, event: Event[object], rng: random.Random) -> tuple[str, ...]:
         while True:
             try:
-                (sent,) = await self._client.send(event)
+                return await self._ask(event)
             except (NotConnected, EngineRefused):
                 await asyncio.sleep(rng.uniform(0.05, 1))
-            else:
-                return tuple(run.id for run in sent.runs)
+
+    async def _ask(self, event: Event[object]) -> tuple[str, ...]:
+        (sent,) = await self._client.send(event)
+        return tuple(run.id for run in sent.runs)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -179,9 +228,9 @@ class World:
         )
 
     async def _found(self, history: History) -> list[str]:
+        problems = [*leaks(self._cluster), *violations(history)]
         with self._network.on_host("client"):
-            answers = await differing_answers(self._disk, self._client)
-        return [*leaks(self._cluster), *violations(history), *answers]
+            return [*problems, *await differing_answers(self._disk, self._client)]
 
     def _history(self) -> History:
         return History(
@@ -193,6 +242,9 @@ class World:
             losses=self._chaos.losses,
             is_gentle=self._is_gentle,
             unacked_max=self._checkpoint.unacked_max,
+            overheard=self._tap.overheard,
+            complaints=self._witness.complaints,
+            is_honest=not (self._cluster.marks["messages lost"] or self._cluster.marks["messages repeated"]),
         )
 
     def _fingerprint(self) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from onward import Event
 
-from tests.support.processes import System, ledger_of, wait_for
+from tests.support.processes import System, child_of, ledger_of, wait_for
 
 APP = "tests.system.apps.office:functions"
 RESIDENT_KIB_MAX = 45 * 1024
@@ -66,10 +66,11 @@ def test_the_checkpoint_setting_of_a_worker_counts_for_the_functions_of_its_app(
 
 @linux
 def test_a_worker_listens_on_no_port_and_an_idle_one_is_small(system: System) -> None:
-    worker = system.worker(APP)
+    supervisor = system.worker(APP)
+    worker = child_of(supervisor)
     connected(system)
-    assert listening(worker.pid) == []
-    status = Path(f"/proc/{worker.pid}/status").read_text()
+    assert listening(supervisor.pid) == listening(worker) == []
+    status = Path(f"/proc/{worker}/status").read_text()
     resident_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     assert resident_kib <= RESIDENT_KIB_MAX
 

@@ -66,6 +66,7 @@ async def in_async_code(ctx: Context[Order]) -> Decimal:
     assert_type(await ctx.step.run("fetch", crawler.fetch, "url", limit=1), Page)
     assert_type(await ctx.step.options(barrier=True).run("count", count, "hi"), int)
     assert_type(await ctx.wait_for_event(OrderConfirmed, match="id", timeout="24h"), Event[Order] | None)
+    assert_type(await ctx.wait_for_event(OrderConfirmed, where="async.data.total > 0"), Event[Order] | None)
     assert_type(await ctx.wait_for_event("any/event"), Event[Any] | None)
     assert_type(await ctx.invoke(orders.make_invoice, ctx.data), str)
     assert_type(await ctx.invoke(crawler.crawl, Batch("b", [])), int)

@@ -83,18 +83,20 @@ class App:
         event: EventType[I],
         *,
         id: str = "",
+        when: str = "",
         concurrency: Concurrency | None = None,
         retry: Retry | None = None,
         checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[I] | None = None,
     ) -> FunctionDecorator[I]:
-        """Make a function start for every such event. Its id is "app/name", the name being `id` or the function's own.
+        """Make a function start for every such event, or for those `when` is true of: `when="event.data.total > 100"`.
+        Its id is "app/name", the name being `id` or the function's own.
 
         `on_failure(ctx, error)` is called once, as a run of its own, when a run failed for good. Without a `checkpoint`
         of its own the function has that of its worker, or else of its App.
         """
         self._check_event(event)
-        options = self._options(retry, concurrency, (event.name,))
+        options = self._options(retry, concurrency, (messages.Trigger(event.name, when),))
         return self._decorator(event.type, id, options, checkpoint, on_failure)
 
     def function(
@@ -140,7 +142,7 @@ class App:
             raise ConfigError(f"App '{self.name}': on() takes an EventType, not {event!r}.", code="E0117")
 
     def _options(
-        self, retry: Retry | None, concurrency: Concurrency | None, triggers: tuple[str, ...]
+        self, retry: Retry | None, concurrency: Concurrency | None, triggers: tuple[messages.Trigger, ...]
     ) -> FunctionOptions:
         return FunctionOptions(retry=retry or self.retry, concurrency=concurrency, triggers=triggers)
 

@@ -58,7 +58,9 @@ class RecordedError(Struct, frozen=True):
 
 
 class RunRecord(Struct, frozen=True):
-    """A run as the engine shows it. Moments are milliseconds on its clock; `output` is plain data, for people."""
+    """A run as the engine shows it. Moments are milliseconds on its clock; `output` is plain data, for people.
+    `strikes` counts the workers that died under it, one after the other, without progress.
+    """
 
     id: str
     function: str
@@ -70,6 +72,7 @@ class RunRecord(Struct, frozen=True):
     steps: int = 0
     output: Any = None
     error: RecordedError | None = None
+    strikes: int = 0
 
     @property
     def is_over(self) -> bool:

@@ -94,31 +94,42 @@ class Context(RunContext[E_co]):
         event: EventType[T],
         *,
         match: str = "",
+        where: str = "",
         timeout: Duration | None = None,
         lookback: bool = True,
         id: str = "",
     ) -> Event[T] | None: ...
     @overload
     async def wait_for_event(
-        self, event: str, *, match: str = "", timeout: Duration | None = None, lookback: bool = True, id: str = ""
+        self,
+        event: str,
+        *,
+        match: str = "",
+        where: str = "",
+        timeout: Duration | None = None,
+        lookback: bool = True,
+        id: str = "",
     ) -> Event[Any] | None: ...
     async def wait_for_event(
         self,
         event: EventType[Any] | str,
         *,
         match: str = "",
+        where: str = "",
         timeout: Duration | None = None,
         lookback: bool = True,
         id: str = "",
     ) -> Event[Any] | None:
         """Wait for an event and return it, or None after `timeout` (at most 366 days).
 
-        `match="customer.id"` asks for the same value there as in this run's own event. Events since the run's start
-        count too, each for one wait after another; with `lookback=False` only those from now on.
+        `match="customer.id"` asks for the same value there as in this run's own event, `where="async.data.n > 3"` for
+        a condition on the awaited event `async` and the run's own `event`. Events since the run's start count too,
+        each for one wait after another; with `lookback=False` only those from now on.
         """
         host = self._enter("ctx.wait_for_event")
         awaited = event_type(event)
-        wait = durable.event_wait(host, awaited.name, match, self._plain_data(), timeout, lookback=lookback)
+        data = self._plain_data()
+        wait = durable.event_wait(host, awaited.name, match, data, timeout, where=where, lookback=lookback)
         arrived = await durable.wait_for_event(host, wait, id)
         return None if arrived is None else awaited.received(arrived)
 

@@ -17,12 +17,17 @@ from onward.connection.link import Dial, DialFailed, Link, LinkLost, Refused
 from onward.connection.reconnect import Reconnect
 from onward.connection.uplink import Clock, Uplink
 from onward.function import Function
-from onward.run.runner import Runner
+from onward.host import StepCall
+from onward.run.runner import Runner, own_body
+from onward.watch import Watch, watched
 
 State = Literal["new", "connecting", "connected", "draining", "stopped"]
 
 GOODBYE_S = 2  # for the last message to leave; without it the engine notices the lost socket
 COMPLAIN_MS = 60_000  # one line a minute while an outage lasts
+CONNECTION_AGE_MS = 3_600_000  # below the hours after which load balancers end connections without a word
+AGE_JITTER = 0.1
+TICKS_A_BEAT = 10
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.daemon")
 
@@ -51,6 +56,8 @@ class Daemon:
         park_ttl_ms: int = 600_000,
         drain_ms: int = 25_000,
         checkpoint: Checkpoint | None = None,
+        connection_age_ms: int = CONNECTION_AGE_MS,
+        watch: Watch | None = None,
         times: Times | None = None,
         clock_ms: Clock = monotonic_ms,
     ) -> None:
@@ -60,6 +67,11 @@ class Daemon:
         self._drain_ms = drain_ms
         self._clock_ms = clock_ms
         self._reconnect = Reconnect(uniform, times or Times())
+        self._uniform = uniform
+        self._connection_age_ms = connection_age_ms
+        self._rotation: asyncio.TimerHandle | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self._watch = watch
         self._retry_after_ms: int | None = None
         self._complained_at_ms: int | None = None
         self._conversation = Conversation(
@@ -75,6 +87,7 @@ class Daemon:
             wall_ms=wall_ms,
             park_ttl_ms=park_ttl_ms,
             checkpoint_of=lambda function: function.checkpoint_in(checkpoint),
+            body_of=self._body_of if watch else own_body,
         )
         self._conversation.runs = self._runner
         self._carrying: set[asyncio.Task[None]] = set()
@@ -106,6 +119,9 @@ class Daemon:
         finally:
             await _end_tasks([staying, leaving, *self._carrying])
             await self._close()
+            for timer in (self._rotation, self._ticking):
+                if timer is not None:
+                    timer.cancel()
             self.state = "stopped"
 
     async def _stay_connected(self) -> Never:
@@ -156,6 +172,29 @@ class Daemon:
         if self.state == "connecting":
             self.state = "connected"
             _log.info("connected")
+        self._rotate_later()
+        if self._watch is not None:
+            self._watch.met(self._conversation.identity)
+            self._tick(self._watch)
+
+    def _tick(self, watch: Watch) -> None:
+        """Show often enough that the event loop turns, as long as it does."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        watch.tick()
+        delay_s = self._conversation.times.beat_ms / TICKS_A_BEAT / 1000
+        self._ticking = asyncio.get_running_loop().call_later(delay_s, self._tick, watch)
+
+    def _rotate_later(self) -> None:
+        """Open the next connection before something on the way ends this one; not all workers at the same moment."""
+        if self._rotation is not None:
+            self._rotation.cancel()
+        age_s = self._connection_age_ms * self._uniform(1 - AGE_JITTER, 1 + AGE_JITTER) / 1000
+        self._rotation = asyncio.get_running_loop().call_later(age_s, self._conversation.say_rotate)
+
+    def _body_of(self, run: str, _key: str, call: StepCall) -> Callable[..., Any]:
+        assert self._watch is not None, "otherwise nobody asks"
+        return watched(self._watch, call, f"{run}\n{self._runner.function_of(run)}\n{call.id}".encode())
 
     def _lost(self, uplink: Uplink, ending: Exception) -> None:
         if self._is_leaving_now or not self._conversation.is_on(uplink):
@@ -197,6 +236,8 @@ class Daemon:
         if self._carrying:
             await asyncio.wait(self._carrying, timeout=GOODBYE_S)
         self.gone.set()
+        if self._watch is not None:
+            self._watch.left()
         await closing
 
     async def _close(self) -> None:

@@ -43,15 +43,18 @@ async def wait_for_event(host: Host, wait: messages.EventWait, id: str) -> messa
 
 
 def event_wait(
-    host: Host, event: str, match: str, data: Any, timeout: Duration | None, *, lookback: bool
+    host: Host, event: str, match: str, data: Any, timeout: Duration | None, *, where: str = "", lookback: bool
 ) -> messages.EventWait:
-    """Return what to wait for: an event whose value at `match` equals that in `data`, the run's own event data."""
+    """Return what to wait for: an event whose value at `match` equals that in `data`, the run's own event data, and
+    that `where` is true of.
+    """
     owner = f"ctx.wait_for_event('{event}')"
     return messages.EventWait(
         event=event,
         match=_matches(owner, match, data),
         timeout_ms=None if timeout is None else option_ms(owner, "timeout", timeout),
         after=host.cursors.after(event) if lookback else None,
+        where=where,
     )
 
 

@@ -45,7 +45,7 @@ class FunctionOptions(Struct, frozen=True, kw_only=True):
     retry: Retry
     checkpoint: Checkpoint | None = None
     concurrency: Concurrency | None = None
-    triggers: tuple[str, ...] = ()
+    triggers: tuple[messages.Trigger, ...] = ()
 
 
 class Function(Generic[I, O_co]):
@@ -92,7 +92,7 @@ class Function(Generic[I, O_co]):
         concurrency = self.options.concurrency
         return messages.FunctionManifest(
             id=self.id,
-            triggers=tuple(messages.Trigger(event) for event in self.options.triggers),
+            triggers=self.options.triggers,
             concurrency=(messages.ConcurrencyLimit(concurrency.limit, concurrency.key),) if concurrency else (),
             on_failure=self.failure_handler.id if self.failure_handler else "",
             sync=self.is_sync,

@@ -28,6 +28,7 @@ from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.function import Function
 from onward.settings import Settings
+from onward.watch import Watch
 
 SLOTS_MAX = 10_000
 
@@ -39,7 +40,8 @@ class Worker:
 
     It dials out to the engine at `url` and takes at most `concurrency` runs at a time; runs that only wait take no
     place. `token` may be a function that is asked at each connect. A parked run stays in memory for `park_ttl`; `stop`
-    gives running steps `drain_timeout` to finish. Without TLS it talks to this machine only, unless `insecure`.
+    gives running steps `drain_timeout` to finish. After about `connection_age` the next connection is opened and this
+    one left, before something on the way ends it. Without TLS it talks to this machine only, unless `insecure`.
 
     `checkpoint`, or without it the variable ONWARD_CHECKPOINT, replaces what the Apps are set to; a function that has a
     setting of its own keeps it. Both take text, such as "blended" or "pipelined,max_runtime=5m".
@@ -59,6 +61,7 @@ class Worker:
         checkpoint: CheckpointOption | None = None,
         park_ttl: Duration = "10m",
         drain_timeout: Duration = "25s",
+        connection_age: Duration = "1h",
         insecure: bool = False,
         dial: Dial | None = None,
     ) -> None:
@@ -72,10 +75,14 @@ class Worker:
         self.url: str = settings.url
         self.instance: str = uuid7_id("wrk", time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
         self.checkpoint: Checkpoint | None = worker_checkpoint(checkpoint, os.environ)
+        self.token: Callable[[], str] = _reader(token) or settings.token
+        self.watch: Watch | None = None
+        """Who is shown that this worker lives; set it before `run`. For a process that watches over this one."""
         self._lifespan = lifespan_of(app, self.functions.values())
         self._park_ttl_ms = option_ms("Worker", "park_ttl", park_ttl)
         self._drain_ms = option_ms("Worker", "drain_timeout", drain_timeout)
-        self._dial = dial or Dialer(settings.url, _reader(token) or settings.token)
+        self._connection_age_ms = option_ms("Worker", "connection_age", connection_age)
+        self._dial = dial or Dialer(settings.url, self.token)
         self._profile = Profile(
             instance=self.instance,
             apps=manifests(self.functions.values()),
@@ -106,6 +113,8 @@ class Worker:
                 park_ttl_ms=self._park_ttl_ms,
                 drain_ms=self._drain_ms,
                 checkpoint=self.checkpoint,
+                connection_age_ms=self._connection_age_ms,
+                watch=self.watch,
             )
             if self._stopping is not None:
                 self.stop(drain=self._stopping)

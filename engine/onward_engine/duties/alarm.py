@@ -50,8 +50,11 @@ class Alarm(Service):
     async def _until_due(self) -> None:
         while self._due_at_ms is None or self._clock.wall_ms() < self._due_at_ms:
             self._earlier.clear()
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation that meets the event, and the engine that
+            # is being stopped waits for this task for ever.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._earlier.wait(), self._patience_s())
+                async with asyncio.timeout(self._patience_s()):
+                    await self._earlier.wait()
 
     def _patience_s(self) -> float | None:
         if self._due_at_ms is None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from onward_protocol.messages import Failure
 
 from ..model import Run, Status
+from . import losses
 
 Verdict = Literal["applied", "duplicate", "gap", "stale"]
 
@@ -21,7 +22,7 @@ _ENDS = _BROKEN_OFF | {Status.COMPLETED}
 MOVES: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.ASSIGNED}) | _BROKEN_OFF,
     Status.ASSIGNED: frozenset({Status.ORPHANED, Status.PARKED, Status.READY, Status.QUEUED}) | _ENDS,
-    Status.ORPHANED: frozenset({Status.ASSIGNED, Status.READY, Status.QUEUED}) | _BROKEN_OFF,
+    Status.ORPHANED: frozenset({Status.ASSIGNED, Status.PARKED, Status.READY, Status.QUEUED}) | _ENDS,
     Status.PARKED: frozenset({Status.READY, Status.ASSIGNED}) | _BROKEN_OFF,
     Status.READY: frozenset({Status.ASSIGNED, Status.QUEUED, Status.PARKED}) | _ENDS,
     Status.COMPLETED: frozenset(),
@@ -54,6 +55,7 @@ def claimed(run: Run, instance: str, generation: int, now_ms: int) -> Run:
         _moved(run, Status.ASSIGNED),
         epoch=run.epoch + 1,
         seq=0,
+        strikes=run.strikes + losses.is_strike(run),
         holder=instance,
         generation=generation,
         started_at_ms=run.started_at_ms or now_ms,

@@ -15,7 +15,8 @@ from onward_protocol.messages import Event
 NULL = b"null"
 
 _INDEX_BYTES_MAX = 128  # longer values are compared by their hash, so that an index row stays small
-_EXACT_INTEGER_MAX = 2**53  # above it a float does not name one integer
+INT64 = 2**63
+"""Up to here 1e18 and 1000000000000000000 are written alike. What is larger stays as its sender wrote it."""
 
 _json_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _json_items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -90,7 +91,7 @@ def _member(value: bytes, part: str) -> bytes:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_INTEGER_MAX:
+    if isinstance(value, float) and value.is_integer() and -INT64 <= value < INT64:
         return int(value)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in cast("dict[str, object]", value).items()}

@@ -40,7 +40,7 @@ def address(wait: EventWait) -> tuple[str, bytes]:
 
 
 def accepts(wait: EventWait, event: Event) -> bool:
-    """Tell whether an event of the right name satisfies every equality."""
+    """Tell whether an event of the right name satisfies every equality. An expression is asked apart from that."""
     return all(find(event.data, match.path) == canonical(match.value) for match in wait.match)
 
 

@@ -19,8 +19,9 @@ from .work.batch import apply_batch
 class MemoryStore:
     """Implements `Store`. Nothing in it waits, so every call has its effect before it returns."""
 
-    def __init__(self, limits: Limits | None = None, times: Times | None = None) -> None:
-        """Begin empty."""
+    def __init__(self, limits: Limits | None = None, times: Times | None = None, *, is_shared: bool = False) -> None:
+        """Begin empty. With `is_shared`, engines of this process may share it."""
+        self.is_shared = is_shared
         self._tables = MemoryTables()
         self._limits = limits or Limits()
         self._times = times or Times()

@@ -7,15 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
+from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event, EventWait
 
-from ..model import Run
+from ..model import Replica, Run, Session
 from ..rules import waits
 from ..rules.triggers import Catalog
 from .claims import RecentClaims, Taken
 from .journals import JournalRow
 from .port import StoreError
-from .tables import CLEANUP_KEY, Journal, OpenWait, QueueRow, QueueState, Remembered
+from .tables import CLEANUP_KEY, Duty, EndedRow, EventRow, Journal, OpenWait, QueueRow, QueueState, Remembered
 from .undo import Undo
 
 
@@ -36,6 +37,8 @@ class MemoryTables:
         self._journal: dict[int, list[JournalRow]] = defaultdict(list)
         self._entries: dict[int, list[bytes]] = defaultdict(list)
         self._events_named: dict[str, list[tuple[int, int, Event]]] = defaultdict(list)
+        self._kept_events: dict[str, EventRow] = {}
+        self._duties: dict[str, Duty] = {}
         self._answers: dict[str, Remembered] = {}
         self._expiries: list[tuple[int, str]] = []
         self._queue: dict[int, QueueRow] = {}
@@ -43,6 +46,8 @@ class MemoryTables:
         self._later: list[tuple[int, int]] = []
         self._line: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._places: dict[str, list[int]] = defaultdict(list)
+        self._sessions: dict[str, Session] = {}
+        self._replicas: dict[str, Replica] = {}
         self._waits: dict[int, dict[str, OpenWait]] = defaultdict(dict)
         self._waits_due: list[tuple[int, int, str]] = []
         self._waits_at: dict[str, dict[tuple[str, bytes], list[tuple[int, str]]]] = defaultdict(dict)
@@ -161,12 +166,25 @@ class MemoryTables:
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def add_event(self, event: Event, received_at_ms: int) -> bool:
+    def add_event(self, event: Event, received_at_ms: int, runs: int) -> bool:
         if event.id in self.events:
             return False
         self._undo.set(self.events, event.id, event)
+        self._undo.set(self._kept_events, event.id, EventRow(event.ord, event.id, received_at_ms, runs))
         self._undo.append(self._events_named[event.name], (event.ord, received_at_ms, event))
         return True
+
+    def keep_event(self, event: str) -> None:
+        self._count_runs(event, 1)
+
+    def release_event(self, event: str) -> EventRow | None:
+        self._count_runs(event, -1)
+        return self._kept_events.get(event)
+
+    def _count_runs(self, event: str, change: int) -> None:
+        row = self._kept_events.get(event)
+        if row is not None:
+            self._undo.set(self._kept_events, event, replace(row, runs=max(0, row.runs + change)))
 
     def event(self, event: str) -> Event | None:
         return self.events.get(event)
@@ -295,6 +313,77 @@ class MemoryTables:
 
     def next_due_at_ms(self) -> int | None:
         return min([items[0][0] for items in (self._waits_due, self._later) if items], default=None)
+
+    # -- what is over -----------------------------------------------------------------------------------------------
+
+    def ended_after(self, ord: int, limit: int) -> list[EndedRow]:
+        ended = (run for run in self.runs.values() if run.ord > ord and run.status.is_terminal)
+        rows = [EndedRow(run.ord, run.created_at_ms, run.ended_at_ms) for run in sorted(ended, key=lambda run: run.ord)]
+        return rows[: max(0, limit)]
+
+    def trim_journal(self, ord: int, limit: int) -> int:
+        rows = self._journal.get(ord, [])
+        kept = rows[: max(0, len(rows) - limit)]
+        self._undo.set(self._journal, ord, kept)
+        return len(rows) - len(kept)
+
+    def drop_run(self, ord: int) -> tuple[str, ...]:
+        run = self.runs[ord]
+        self._undo.drop(self.ords, run.id)
+        self._undo.drop(self.runs, ord)
+        self._undo.drop(self._journal, ord)
+        self._undo.drop(self._entries, ord)
+        return run.events
+
+    def accepted_after(self, ord: int, limit: int) -> list[EventRow]:
+        rows = sorted((row for row in self._kept_events.values() if row.ord > ord), key=lambda row: row.ord)
+        return rows[: max(0, limit)]
+
+    def drop_event(self, ord: int) -> None:
+        row = next(row for row in self._kept_events.values() if row.ord == ord)
+        event = self.events[row.id]
+        self._undo.remove(self._events_named[event.name], (ord, row.received_at_ms, event))
+        self._undo.drop(self.events, row.id)
+        self._undo.drop(self._kept_events, row.id)
+
+    def duty(self, name: str) -> Duty | None:
+        return self._duties.get(name)
+
+    def put_duty(self, duty: Duty) -> None:
+        self._undo.set(self._duties, duty.name, duty)
+
+    # -- who is connected, and where ----------------------------------------------------------------------------------
+
+    def session(self, instance: str) -> Session | None:
+        return self._sessions.get(instance)
+
+    def put_session(self, session: Session) -> None:
+        self._undo.set(self._sessions, session.instance, session)
+
+    def sessions_at(self, replica: str, limit: int) -> list[Session]:
+        found = sorted(instance for instance, session in self._sessions.items() if session.replica == replica)
+        return [self._sessions[instance] for instance in found[:limit]]
+
+    def release_sessions(self) -> None:
+        for session in [session for session in self._sessions.values() if session.replica or session.guarded_until_ms]:
+            self.put_session(replace(session, replica="", guarded_until_ms=0))
+
+    def forget_sessions(self, seen_before_ms: int, limit: int) -> None:
+        idle = (one for one in self._sessions.values() if not one.replica and one.seen_at_ms < seen_before_ms)
+        for session in sorted(idle, key=lambda one: (one.seen_at_ms, one.instance))[:limit]:
+            self._undo.drop(self._sessions, session.instance)
+
+    def replica(self, replica: str) -> Replica | None:
+        return self._replicas.get(replica)
+
+    def replicas(self) -> list[Replica]:
+        return [replica for _, replica in sorted(self._replicas.items())]
+
+    def put_replica(self, replica: Replica) -> None:
+        self._undo.set(self._replicas, replica.id, replica)
+
+    def drop_replica(self, replica: str) -> None:
+        self._undo.drop(self._replicas, replica)
 
 
 def _first(item: tuple[int, int, Event]) -> int:

@@ -74,8 +74,13 @@ class StartRun(Op[str], frozen=True):
     input: bytes
 
 
+SUPERSEDED = "superseded"
+"""The code of a claim's refusal for a connection that is not its worker's any more."""
+
+
 class Claim(Op[tuple[Assignment, ...]], frozen=True):
-    """Take up to `limit` runs of these functions for one connection: epoch + 1, status ASSIGNED. Repeating the same
+    """Take up to `limit` runs of these functions for one connection: epoch + 1, status ASSIGNED. `Rejected` with code
+    SUPERSEDED if the worker has a newer connection, or its replica was given up. Repeating the same
     `claim` id changes nothing. A journal of more than `journal_bytes_max` (None: any) does not come with its run, so
     that a long one holds up nobody: ask `Store.journal` for it.
     """
@@ -125,18 +130,19 @@ class ApplyCheckpoint(Op[Applied], frozen=True):
 
 class GiveBack(Op[bool], frozen=True):
     """A Return frame: requeue (or forget the holder of a parked run) if (run, epoch) is still current. True if it
-    changed anything.
+    changed anything. With a `generation`, nothing is changed if the run has been taken back on another connection.
     """
 
     run: str
     epoch: int
     reason: str
+    generation: int = 0
 
 
 class Orphan(Op[int], frozen=True):
-    """The connection is gone. Its assigned runs become ORPHANED and claimable at `claimable_at_ms`; parked ones forget
-    nothing. Runs that are no longer of (instance, generation) are untouched. With `unfinished` (a Bye) exactly those
-    are requeued at once. Outcome: how many.
+    """The connection is gone; its session, if it is still the newest, has none. Its assigned runs become ORPHANED and
+    claimable at `claimable_at_ms`; parked ones forget nothing. Runs that are no longer of (instance, generation) are
+    untouched. With `unfinished` (a Bye) exactly those are requeued at once. Outcome: how many.
     """
 
     instance: str
@@ -184,10 +190,141 @@ class CancelRun(Op[Literal["cancelled", "cancelling", "terminal", "unknown"]], f
     cleanup_ms: int
 
 
+class Entered(Struct, frozen=True):
+    """A worker's newest connection: its number, and what is said of each run that it holds, in the order given."""
+
+    secret: str
+    generation: int
+    resumed: tuple[Resumed, ...] = ()
+
+
+class Denied(Struct, frozen=True):
+    """Why a worker is not let in, in words that a person can act on."""
+
+    code: str
+    message: str
+
+
+class Enter(Op[Entered | Denied], frozen=True):
+    """A Hello that arrived at `replica`: the next generation of this worker process begins, and it takes back what it
+    holds as by a `Resume` of the whole list. From then on connections of earlier generations get no run, wherever they
+    are. `session` is the secret that it shows (empty: it knows none), `generation` the newest that it knows of,
+    `secret` the one for a process that nobody knows.
+    """
+
+    instance: str
+    session: str
+    generation: int
+    secret: str
+    replica: str
+    held: tuple[Held, ...] = ()
+
+
+class Confirm(Op[None], frozen=True):
+    """The worker has answered the Welcome of this generation: it knows its secret, and older Hellos are outdated."""
+
+    instance: str
+    generation: int
+
+
+class Guard(Op[Denied | None], frozen=True):
+    """The guard of a worker process speaks, and shows the secret of its session. Runs of that worker that are orphaned,
+    or will be, wait for it until `claimable_at_ms`, which may be now. With `is_over` the process is dead or given up:
+    everything that it executes is orphaned first. Outcome: why the guard is not believed.
+    """
+
+    instance: str
+    session: str
+    claimable_at_ms: int
+    is_over: bool = False
+
+
+class Company(Struct, frozen=True):
+    """Since when this replica lives without a break: another moment than before says that others have given it up in
+    between. `others` live beside it, `silent` have not beaten for too long.
+    """
+
+    since_at_ms: int
+    others: int = 0
+    silent: tuple[str, ...] = ()
+
+
+class Present(Op[Company], frozen=True):
+    """A replica beats, and hears of the others; those that have not beaten for `dead_ms` are silent."""
+
+    replica: str
+    dead_ms: int
+
+
+class TakenOver(Struct, frozen=True):
+    """How many runs were orphaned; whether that was all."""
+
+    runs: int
+    is_done: bool
+
+
+class TakeOver(Op[TakenOver], frozen=True):
+    """If this replica has not beaten since `silent_since_ms`: close the connections of its workers in its place, at
+    most `limit` of them, as an `Orphan` does, and forget it after the last one. Nobody else gets a run before
+    `claimable_at_ms`, nor within `lease_ms` of the replica's last beat: for so long its worker may believe that it has
+    it. A replica that is about to stop takes itself over.
+    """
+
+    replica: str
+    silent_since_ms: int
+    claimable_at_ms: int
+    limit: int
+    lease_ms: int = 0
+
+
+class Remind(Op[None], frozen=True):
+    """Notify again of what this connection may have missed about runs (and epochs) that it holds: entries that it has
+    not marked, a slot that a ready one wants, and that a run is not its own any more.
+    """
+
+    instance: str
+    generation: int
+    runs: tuple[tuple[str, int], ...]
+
+
 class Boot(Op[int], frozen=True):
-    """After a start: every ASSIGNED run waits for its holder until `claimable_at_ms`. Outcome: how many are held."""
+    """After a start on a store for one engine: every ASSIGNED run waits for its holder until `claimable_at_ms`, and
+    nobody is connected. Outcome: how many are held.
+    """
 
     claimable_at_ms: int
+
+
+class HoldDuty(Op[int], frozen=True):
+    """Take or keep a duty that one replica at a time has, until `until_ms`. Outcome: its epoch, which rises whenever it
+    changes hands; 0 if another replica has it now.
+    """
+
+    duty: str
+    replica: str
+    until_ms: int
+
+
+class Purged(Struct, frozen=True):
+    """What is gone, and where the next `Purge` goes on; None when there is nothing more to look at for now."""
+
+    runs: int = 0
+    events: int = 0
+    after_run: int | None = None
+    after_event: int | None = None
+
+
+class Purge(Op[Purged], frozen=True):
+    """Delete runs that ended before `runs_before_ms` with their journals, and events received before
+    `events_before_ms` of which no run is kept. Looks at `limit` rows at most, beginning behind the given orders of
+    acceptance (None: not at all), so that no transaction grows with what has piled up.
+    """
+
+    runs_before_ms: int
+    events_before_ms: int
+    after_run: int | None = 0
+    after_event: int | None = 0
+    limit: int = 500
 
 
 class Rejected(Struct, frozen=True):
@@ -223,6 +360,24 @@ class Fenced(Struct, frozen=True):
     reason: str
 
 
+class Superseded(Struct, frozen=True):
+    """A worker has begun this generation, and its connections of earlier ones are elsewhere."""
+
+    instance: str
+    generation: int
+
+
+class Unclear(Struct, frozen=True):
+    """A condition that could not be evaluated on an event: as if it were false, but worth a line. `run` is the one that
+    waits; empty for a trigger.
+    """
+
+    function: str
+    event: str
+    reason: str
+    run: str = ""
+
+
 class Notices(Struct):
     """Beside the outcomes: who must hear of this commit."""
 
@@ -230,6 +385,8 @@ class Notices(Struct):
     woken: list[Woken] = field(default_factory=list[Woken])
     fenced: list[Fenced] = field(default_factory=list[Fenced])
     finished: list[str] = field(default_factory=list[str])
+    superseded: list[Superseded] = field(default_factory=list[Superseded])
+    unclear: list[Unclear] = field(default_factory=list[Unclear])
     registered: bool = False
     next_due_at_ms: int | None = None
 
@@ -298,6 +455,11 @@ class Store(Protocol):
     """Implemented by every store, checked by one conformance suite. `apply` must not be called again before it
     returned.
     """
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several engines may have it open at the same time."""
+        ...
 
     async def open(self) -> None: ...
     async def apply(self, ops: Sequence[Op[object]]) -> Committed: ...

@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 from onward_protocol.messages import AppManifest, Event, Wait
 
-from ..model import Run
+from ..model import Replica, Run, Session
 from ..rules.triggers import Catalog
 from .port import Accepted, StoreError
 
@@ -74,6 +74,32 @@ class Remembered(Struct, frozen=True):
     expires_at_ms: int
 
 
+class EndedRow(Struct, frozen=True):
+    """A run that is over, as much of it as it takes to tell whether it is kept any longer."""
+
+    ord: int
+    created_at_ms: int
+    ended_at_ms: int
+
+
+class EventRow(Struct, frozen=True):
+    """The same of an event. `runs`: how many runs that are still kept are made of it."""
+
+    ord: int
+    id: str
+    received_at_ms: int
+    runs: int
+
+
+class Duty(Struct, frozen=True):
+    """What one replica at a time does for all of them, and who has it for how long."""
+
+    name: str
+    replica: str
+    epoch: int
+    until_ms: int
+
+
 class Tables(Protocol):
     """One open transaction over all rows."""
 
@@ -130,8 +156,16 @@ class Tables(Protocol):
     def journal(self, run: Run) -> Journal: ...
     def entries_after(self, run: Run, pos: int) -> tuple[bytes, ...]: ...
 
-    def add_event(self, event: Event, received_at_ms: int) -> bool:
-        """Store an event; False, and nothing changed, if its id exists."""
+    def add_event(self, event: Event, received_at_ms: int, runs: int) -> bool:
+        """Store an event that starts so many runs; False, and nothing changed, if its id exists."""
+        ...
+
+    def keep_event(self, event: str) -> None:
+        """Note that one run more is made of this event."""
+        ...
+
+    def release_event(self, event: str) -> EventRow | None:
+        """Note that one run less is kept of this event; return what is known of it then."""
         ...
 
     def event(self, event: str) -> Event | None: ...
@@ -200,3 +234,46 @@ class Tables(Protocol):
     def next_due_at_ms(self) -> int | None:
         """Return when the next wait or LATER row is due."""
         ...
+
+    def ended_after(self, ord: int, limit: int) -> list[EndedRow]:
+        """Return the first runs behind `ord` that are over, by ord."""
+        ...
+
+    def trim_journal(self, ord: int, limit: int) -> int:
+        """Delete the newest `limit` rows of an ended run's journal; return how many there were."""
+        ...
+
+    def drop_run(self, ord: int) -> tuple[str, ...]:
+        """Delete an ended run whose journal is empty; return the ids of its events."""
+        ...
+
+    def accepted_after(self, ord: int, limit: int) -> list[EventRow]:
+        """Return the first events behind `ord`, by ord."""
+        ...
+
+    def drop_event(self, ord: int) -> None: ...
+
+    def duty(self, name: str) -> Duty | None: ...
+    def put_duty(self, duty: Duty) -> None: ...
+
+    def session(self, instance: str) -> Session | None: ...
+    def put_session(self, session: Session) -> None: ...
+    def sessions_at(self, replica: str, limit: int) -> list[Session]:
+        """Return the first sessions whose newest connection this replica has, by instance."""
+        ...
+
+    def release_sessions(self) -> None:
+        """Note that no replica has any connection."""
+        ...
+
+    def forget_sessions(self, seen_before_ms: int, limit: int) -> None:
+        """Delete at most `limit` sessions without a connection that were last seen before this moment."""
+        ...
+
+    def replica(self, replica: str) -> Replica | None: ...
+    def replicas(self) -> list[Replica]:
+        """Return all replicas, by id."""
+        ...
+
+    def put_replica(self, replica: Replica) -> None: ...
+    def drop_replica(self, replica: str) -> None: ...

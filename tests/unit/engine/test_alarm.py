@@ -77,7 +77,7 @@ def test_an_idle_engine_writes_nothing() -> None:
         store = Gated()
         async with engine(store) as running:
             await Peer(running).connect()
-            await asyncio.sleep(10)
+            await asyncio.sleep(3_600)
             before = len(store.batches)
             await asyncio.sleep(3_600)
             assert len(store.batches) == before

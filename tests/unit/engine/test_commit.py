@@ -8,7 +8,7 @@ import pytest
 from onward_engine.commit import Refused
 from onward_engine.engine import Engine
 from onward_engine.settings import Bounds
-from onward_engine.store.port import Register, StoreBroken, StoreFull
+from onward_engine.store.port import Present, Register, StoreBroken, StoreFull
 from onward_protocol.messages import Ack, Assign, StepDone
 
 from tests.support import Network, simulate
@@ -87,6 +87,7 @@ def test_work_from_outside_is_refused_when_too_much_waits() -> None:
         store = Gated()
         async with engine(store, bounds=Bounds(commit_ops_max=3)) as running:
             await Peer(running).connect()
+            await asyncio.sleep(0.01)  # what its first beat causes is durable
             store.gate.clear()
             first = asyncio.create_task(send(running))
             await asyncio.sleep(0.1)
@@ -96,6 +97,24 @@ def test_work_from_outside_is_refused_when_too_much_waits() -> None:
                 await send(running)
             store.gate.set()
             await asyncio.gather(first, *waiting)
+
+    simulate(main)
+
+
+def test_what_is_urgent_goes_before_all_that_waits_however_much_that_is() -> None:
+    async def main(_: Network) -> None:
+        store = Gated()
+        async with engine(store, bounds=Bounds(commit_ops_max=3)) as running:
+            store.gate.clear()
+            waiting = [asyncio.create_task(running.committer.commit(Register(0, SHOP)))]
+            await asyncio.sleep(0.1)
+            waiting += [asyncio.create_task(running.committer.commit(Register(0, SHOP))) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            urgent = asyncio.create_task(running.committer.commit(Present(0, "here", 5_000), is_urgent=True))
+            await asyncio.sleep(0.1)
+            store.gate.set()
+            await asyncio.gather(urgent, *waiting)
+            assert store.batches[-1] == ["Present", "Register", "Register", "Register"]
 
     simulate(main)
 

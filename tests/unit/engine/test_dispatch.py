@@ -34,6 +34,7 @@ def test_with_a_free_worker_the_event_and_its_assignment_are_one_transaction() -
         store = Gated()
         async with engine(store) as running:
             worker = await Peer(running).connect()
+            await asyncio.sleep(0.01)  # what its first beat causes is durable
             await send(running)
             await worker.next(Assign)
             assert [Ingest.__name__, Claim.__name__] in store.batches

@@ -533,6 +533,7 @@ def test_a_full_queue_takes_no_lease_from_workers_that_do_not_flood() -> None:
         store = Gated()
         async with engine(store, bounds=replace(SMALL, commit_ops_max=1)) as running:
             worker = await Peer(running).connect()
+            await asyncio.sleep(0.01)  # what its first beat causes is durable
             run = await send(running)
             epoch = (await worker.next(Assign, run)).epoch
             store.gate.clear()

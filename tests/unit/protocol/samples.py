@@ -88,7 +88,7 @@ WORKER_ENTRIES: tuple[WorkerEntry, ...] = (
     WaitOpened("nap", Sleep(60_000)),
     WaitOpened("until", Sleep(0, AT_MS + 60_000)),
     WaitOpened("paid", EventWait("shop/paid", (Match("order.id", b"7"),), 86_400_000, 41, "")),
-    WaitOpened("any", EventWait("shop/any")),
+    WaitOpened("any", EventWait("shop/any", where="async.data.total > event.data.total")),
     WaitOpened("go", SignalWait("approved", 1_000)),
     WaitOpened("hook", CallbackWait("tok_1")),
     WaitOpened("child", Invoke("shop/refund", b"\x07", 5_000)),
@@ -119,7 +119,7 @@ OUTCOMES: tuple[Outcome, ...] = (
 
 FUNCTION = FunctionManifest(
     "shop/order",
-    (Trigger("shop/order"), Trigger("shop/legacy/*")),
+    (Trigger("shop/order", "event.data.total > 100"), Trigger("shop/legacy/*")),
     (ConcurrencyLimit(5, "customer"),),
     "shop/oops",
     True,

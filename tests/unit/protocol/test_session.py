@@ -328,6 +328,20 @@ def test_both_ends_notice_silence_after_fifteen_seconds() -> None:
         assert caught.value.close_code == CloseCode.SILENT
 
 
+def test_an_engine_that_may_not_renew_leases_keeps_its_workers_all_the_same() -> None:
+    pair = Pair().open()
+    pair.engine.renews = False
+    for pair.now_ms in range(5_000, 60_000, 5_000):
+        pair.worker.tick(pair.now_ms)
+        pair.exchange()
+    assert not pair.lease.may_start(pair.now_ms)
+    pair.engine.renews = True
+    pair.now_ms += 5_000
+    pair.worker.tick(pair.now_ms)
+    pair.exchange()
+    assert pair.lease.may_start(pair.now_ms)
+
+
 def test_a_connection_without_a_hello_is_closed_after_three_seconds() -> None:
     engine = EngineSession(now_ms=100)
     assert engine.deadline_ms == 3_100

@@ -169,9 +169,37 @@ def reject_an_operation(history: History) -> None:
     insert(history, 0, replace(claim, outcome=Rejected("unstorable", "no")))
 
 
+def acknowledge_something_else(history: History) -> None:
+    run = some_run(history)
+    done = next(entry for entry in run.entries if isinstance(entry, StepDone))
+    history.overheard.acked[run.run.id, done.key] = b"something else"
+
+
+def acknowledge_what_is_not_stored(history: History) -> None:
+    history.overheard.acked["run_unknown", "s1@0#0"] = b""
+
+
+def read_something_else(history: History) -> None:
+    history.overheard.read.add((some_run(history).run.id, 1, 1, b"something else"))
+
+
+def call_a_child_twice(history: History) -> None:
+    run = some_run(history)
+    put(history, replace(run, run=changed(run.run, id="run_twin", parent=run.run.id)))
+
+
+def find_a_run_in_no_queue(history: History) -> None:
+    history.complaints.append("run_1 is queued and in no queue")
+
+
+def write_after_the_end(history: History) -> None:
+    run = next(one for one in history.stored.values() if one.ends)
+    put(history, replace(run, run=changed(run.run, ended_at_ms=1)))
+
+
 def differ_about_a_run(history: History) -> None:
-    resume = next(record for record in history.records if isinstance(record.op, Resume))
-    insert(history, 0, replace(resume, op=changed(resume.op, is_whole=False), outcome=()))
+    resume = Resume(now_ms=0, instance="wrk_1", generation=1, held=(), is_whole=False)
+    insert(history, 0, Record(0, resume, outcome=()))
 
 
 def lose_an_assignment(history: History) -> None:
@@ -194,6 +222,12 @@ def lose_an_assignment(history: History) -> None:
         (store_a_frame_of_somebody_else, "epochs"),
         (leave_out_a_frame, "epochs"),
         (claim_without_a_new_epoch, "epochs"),
+        (acknowledge_something_else, "acked"),
+        (acknowledge_what_is_not_stored, "acked"),
+        (read_something_else, "reads"),
+        (call_a_child_twice, "children"),
+        (find_a_run_in_no_queue, "situations"),
+        (write_after_the_end, "ends"),
         (end_twice, "ends"),
         (store_a_frame_after_the_end, "ends"),
         (end_a_wait_twice, "waits"),

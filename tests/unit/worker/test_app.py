@@ -92,7 +92,8 @@ def test_the_engine_is_told_what_it_needs_to_know() -> None:
 
     async def refund(ctx: Context[Order], error: BaseException) -> None: ...
 
-    app.on(Placed, concurrency=Concurrency(1, key="event.data.id"), on_failure=refund)(work)
+    large = "event.data.total > 100"
+    app.on(Placed, when=large, concurrency=Concurrency(1, key="event.data.id"), on_failure=refund)(work)
 
     @app.function(Order)
     def invoice(ctx: SyncContext[Order]) -> None: ...
@@ -104,7 +105,10 @@ def test_the_engine_is_told_what_it_needs_to_know() -> None:
             "7",
             (
                 FunctionManifest(
-                    "shop/work", (Trigger("shop/placed"),), (ConcurrencyLimit(1, "event.data.id"),), "shop/work!failure"
+                    "shop/work",
+                    (Trigger("shop/placed", large),),
+                    (ConcurrencyLimit(1, "event.data.id"),),
+                    "shop/work!failure",
                 ),
                 FunctionManifest("shop/work!failure"),
                 FunctionManifest("shop/invoice", sync=True),

@@ -143,6 +143,14 @@ async def test_an_awaited_event_comes_with_its_type() -> None:
     assert host.asked == [("wait:shop/paid", EventWait("shop/paid", (Match("id", b'"o1"'),), 86_400_000, after=7))]
 
 
+async def test_a_condition_on_an_awaited_event_goes_to_the_engine_as_it_is() -> None:
+    host = ImmediateHost(answer=TimedOut(1, "key"))
+    with placed(host) as ctx:
+        await ctx.wait_for_event(Paid, where="async.data.total > event.data.total")
+    [(_, wait)] = host.asked
+    assert wait == EventWait("shop/paid", after=7, where="async.data.total > event.data.total")
+
+
 async def test_the_next_wait_sees_only_what_came_after_the_last_one() -> None:
     host = ImmediateHost(answer=Arrived(1, "key", event("shop/paid", ORDER, ord=9)))
     with placed(host) as ctx:

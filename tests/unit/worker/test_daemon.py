@@ -78,13 +78,20 @@ async def nap(ctx: Context[str]) -> None:
 Story = Callable[[Dock, Daemon], Awaitable[None]]
 
 
-def tell(story: Story, *, slots: int = 2, drain_ms: int = 25_000) -> None:
+def tell(story: Story, *, slots: int = 2, drain_ms: int = 25_000, park_ttl_ms: int = 600_000) -> None:
     """Run a story with a worker that dials in; whatever it leaves running is ended."""
 
     async def main(network: Network) -> None:
         dock = Dock()
         profile = Profile(instance="wrk_1", apps=manifests(app.functions.values()), slots=slots)
-        daemon = Daemon(app.functions, profile, dial=dock.dial, uniform=random.Random(1).uniform, drain_ms=drain_ms)
+        daemon = Daemon(
+            app.functions,
+            profile,
+            dial=dock.dial,
+            uniform=random.Random(1).uniform,
+            drain_ms=drain_ms,
+            park_ttl_ms=park_ttl_ms,
+        )
         living = asyncio.create_task(daemon.run())
         try:
             await story(dock, daemon)
@@ -175,6 +182,24 @@ def test_after_a_lost_connection_it_resumes_its_session_and_sends_again_what_was
         assert started == ["a"]
 
     tell(story)
+
+
+def test_a_parked_run_that_leaves_the_memory_before_the_welcome_is_reported_after_it() -> None:
+    async def story(dock: Dock, daemon: Daemon) -> None:
+        peer = await dock.accept()
+        await peer.welcome()
+        peer.send(assign("run_1", "shop/nap", "now"))
+        parked = await peer.next(Checkpoint, lambda frame: isinstance(frame.outcome, Parked))
+        peer.send(Ack("run_1", 1, parked.seq))
+        peer.wire.cut()
+        second = await dock.accept()
+        await asyncio.sleep(2)
+        hello = await second.welcome("secret", 2)
+        assert [item.run for item in hello.held] == ["run_1"]
+        async with asyncio.timeout(1):
+            assert await second.next(Return) == Return("run_1", 1, "evicted")
+
+    tell(story, park_ttl_ms=1_000)
 
 
 def test_the_first_attempt_after_a_loss_is_immediate_and_it_never_stops_trying() -> None:

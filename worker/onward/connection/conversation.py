@@ -42,6 +42,7 @@ from onward_protocol.states import Phase
 
 from onward.connection.link import DialFailed, Link, Refused
 from onward.connection.uplink import Clock, Uplink
+from onward.watch import Identity
 
 OfRuns = Checkpoint | Return | Stream | Log
 
@@ -108,6 +109,7 @@ class Conversation:
         self._generation = 0
         self._uplink: Uplink | None = None
         self._unanswered: set[str] = set()
+        self._listed: tuple[Held, ...] = ()
         self._granted = 0
         self._is_held_back = False
         self._answered = asyncio.Event()
@@ -127,6 +129,7 @@ class Conversation:
         if self._uplink is not None:
             self._uplink.session.retire()
         self._unanswered = {item.run for item in held}
+        self._listed = held
         self._uplink = Uplink(link, session, clock_ms=self._clock_ms, use=self._use, prepare=self._prepare)
         return self._uplink
 
@@ -155,10 +158,25 @@ class Conversation:
         if self._uplink is not None and self._uplink.is_open:
             self._uplink.send(Drain("shutdown"))
 
+    def say_rotate(self) -> None:
+        """Ask to be sent to the next connection; this one goes on until that is open."""
+        if self._uplink is not None and self._uplink.is_open and not self.is_leaving:
+            self._uplink.send(Drain("rotate"))
+
     def say_bye(self, unfinished: tuple[RunRef, ...]) -> None:
         """Say the last word. No step may start or end after it."""
         if self._uplink is not None and self._uplink.is_open:
             self._uplink.send(Bye(unfinished, "shutdown"))
+
+    @property
+    def times(self) -> Times:
+        """The times that the engine has named, or those that are assumed before."""
+        return self._times if self._uplink is None else self._uplink.session.times
+
+    @property
+    def identity(self) -> Identity:
+        """Who this worker is to the engine, as of the newest Welcome."""
+        return Identity(self._profile.instance, self._session_id, self._generation, self.times.beat_ms)
 
     async def settled(self) -> None:
         """Wait until the engine has acknowledged everything that was sent."""
@@ -197,9 +215,18 @@ class Conversation:
         self._granted = 0
         self.runs.new_connection()
         self.runs.resend()
+        self._take_back_what_has_left()
         if self.is_leaving:
             self.say_drain()
         self._on_welcome()
+
+    def _take_back_what_has_left(self) -> None:
+        """Say which runs have left the memory since the Hello that lists them: until now there was nobody to tell."""
+        held = {item.run for item in self.runs.held()}
+        for item in self._listed:
+            if item.state != "ended" and item.run not in held:
+                self.send(Return(item.run, item.epoch, "evicted"))
+        self._listed = ()
 
     def _hand_over(self, uplink: Uplink, frame: Assign | Wake | Cancel | Ack | Fence) -> None:
         if self.is_on(uplink) and isinstance(frame, Ack | Fence):

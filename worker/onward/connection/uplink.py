@@ -148,6 +148,7 @@ class Uplink:
 
     def _collect(self) -> None:
         """Take the next messages out of the session, with a beat if one is due. Raises `ProtocolError`."""
+        self._notice_lag()
         self._prepare(self)
         now_ms = self._clock_ms()
         self.session.tick(now_ms)
@@ -169,8 +170,8 @@ class Uplink:
 
     def _on_time(self) -> None:
         """Beat, or notice the silence, also while the writer waits for a link that takes no bytes."""
+        self._notice_lag()
         self._timer = None
-        self.lag_ms = max(0, self._clock_ms() - self._due_ms)
         try:
             self._prepare(self)
             self.session.tick(self._clock_ms())
@@ -179,6 +180,14 @@ class Uplink:
             return
         self.flush()
         self._set_timer(self.session.deadline_ms)
+
+    def _notice_lag(self) -> None:
+        """If the loop stood still for long, the engine's silence is no wonder: its messages wait to be read."""
+        if self._timer is None:
+            return
+        self.lag_ms = max(0, self._clock_ms() - self._due_ms)
+        if self.lag_ms > self.session.times.dead_ms // 4:
+            self.session.forgive(self._clock_ms())
 
     def _fail(self, error: Exception) -> None:
         if not self._failure.done():

@@ -129,6 +129,10 @@ class Runner:
         residence = self._runs.get(run)
         return residence is not None and residence.assign.epoch == epoch and residence.is_at_rest
 
+    def function_of(self, run: str) -> str:
+        """Return the id of the function of a run that is here."""
+        return self._runs[run].function.id if run in self._runs else ""
+
     @property
     def free(self) -> int:
         """How many slots are free now."""

@@ -22,7 +22,7 @@ from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import RunFilter
 from onward_protocol import messages
 from onward_protocol.ids import derived_id
-from onward_protocol.limits import Times
+from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import Sent, StepDone, StepFailed, WaitOpened, WorkerEntry
 
 from onward.app import functions_in
@@ -44,6 +44,10 @@ PATIENCE_S: Final = 30
 
 PROTOCOL_MS: Final = 1_000
 """Delays of the protocol up to this length pass by themselves: a test is about its functions, not about leases."""
+
+# The crashes are the test's doing: no run is to be suspected of them.
+_TIMES: Final = replace(Times(), grace_ms=0, strike_min_ms=0, strike_max_ms=0, alone_ms=0)
+_LIMITS: Final = replace(Limits(), losses_max=1_000_000)
 
 SPIN: Final = 100
 """Turns of the event loop before real work is waited for with short sleeps."""
@@ -81,10 +85,9 @@ class TestEngine:
         self._app = app
         self._clock = VirtualClock(round(start.timestamp() * 1000))
         self._random_bytes: Callable[[int], bytes] = random.Random(seed).randbytes  # noqa: S311 - a test repeats
-        self._settings = Settings(times=replace(Times(), grace_ms=0))
-        self._engine = Engine(
-            self._settings, MemoryStore(), clock=self._clock, random_bytes=self._random_bytes, listens=False
-        )
+        self._settings = Settings(times=_TIMES, limits=_LIMITS, retention_ms=0)
+        store = MemoryStore(_LIMITS, _TIMES)
+        self._engine = Engine(self._settings, store, clock=self._clock, random_bytes=self._random_bytes, listens=False)
         self._crash_everywhere = crash_everywhere
         self._crash_after = crash_after
         self._checkpoint = checkpoint_of("TestEngine, option 'checkpoint'", checkpoint)

@@ -23,9 +23,9 @@ class EventRows:
         self._apps: dict[str, AppManifest] | None = None
         self._catalog: Catalog | None = None
 
-    def add_event(self, event: Event, received_at_ms: int) -> bool:
+    def add_event(self, event: Event, received_at_ms: int, runs: int) -> bool:
         meta = rows.pack(event.meta) if event.meta else rows.NO_META
-        row = (event.ord, event.id, event.name, event.key, event.ts_ms, received_at_ms, meta, event.data)
+        row = (event.ord, event.id, event.name, event.key, event.ts_ms, received_at_ms, meta, event.data, runs)
         return self._db.execute(_SQL["add_event"], row).rowcount == 1
 
     def event(self, event: str) -> Event | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from .rows import Db
 from .statements import statements
 
 MEMORY = ":memory:"
+SEALED = "sealed"
+"""The name under which a file that was promoted keeps the history that goes on elsewhere."""
+
 FREE_BYTES_MIN = 16 * 1024 * 1024
 """With less space the engine would stop again within moments; better it says so before it accepts anything."""
 
@@ -25,10 +29,10 @@ _APPLICATION_ID = 0x4F6E7764  # "Onwd", in the header of the file
 _JOURNAL_BYTES = 4 * 1024 * 1024  # what the log keeps on disk when it is empty
 
 
-def open_for_writing(path: str, new_history: Callable[[], str]) -> Db:
+def open_for_writing(path: str, new_history: Callable[[], str], *, is_sealed_welcome: bool = False) -> Db:
     """Return the writer's connection to a database with the newest schema.
 
-    Raises `StoreError` in words that say what to do.
+    Raises `StoreError` in words that say what to do, also for a sealed file unless it is welcome.
     """
     try:
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256)
@@ -36,6 +40,10 @@ def open_for_writing(path: str, new_history: Callable[[], str]) -> Db:
         raise explain(path, error) from error
     try:
         _prepare(db, path, new_history)
+        if not is_sealed_welcome and _meta(db, SEALED) is not None:
+            raise StoreRefused(
+                f"{path} was promoted to PostgreSQL, and everything goes on there. Start the engine with that --db"
+            )
     except sqlite3.Error as error:
         db.close()
         raise explain(path, error) from error
@@ -49,6 +57,24 @@ def open_for_reading(path: str) -> Db:
     """Return a connection that cannot write."""
     uri = Path(path).absolute().as_uri() + "?mode=ro"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def open_existing(path: Path) -> Db:
+    """Return a connection that cannot write to a file that has to be there. Raises `StoreError`."""
+    if not path.exists():
+        raise StoreRefused(f"there is no database {path}. Name it with --db")
+    try:
+        db = open_for_reading(str(path))
+        check_owner(db, str(path))
+    except sqlite3.Error as error:
+        raise explain(str(path), error) from error
+    return db
+
+
+def sealed_history(path: Path) -> str | None:
+    """Return the history of a sealed file; None if it is not sealed. Raises `StoreError`."""
+    with closing(open_existing(path)) as db:
+        return _meta(db, SEALED)
 
 
 def explain(path: str, error: Exception) -> StoreError:
@@ -88,7 +114,7 @@ def make_room(path: Path) -> None:
 
 
 def _prepare(db: Db, path: str, new_history: Callable[[], str]) -> None:
-    _check_owner(db, path)
+    check_owner(db, path)
     if path != MEMORY and db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise StoreRefused(f"{path} is on a file system without shared memory. Put it on a local disk")
     db.execute("PRAGMA synchronous = FULL")
@@ -100,7 +126,8 @@ def _prepare(db: Db, path: str, new_history: Callable[[], str]) -> None:
     db.execute("COMMIT")
 
 
-def _check_owner(db: Db, path: str) -> None:
+def check_owner(db: Db, path: str) -> None:
+    """Raise `StoreRefused` unless the database is an engine's, or empty."""
     is_empty = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if not is_empty and db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         raise StoreRefused(f"{path} is the database of another program. Give the engine another path")
@@ -125,6 +152,11 @@ def _migrate(db: Db, path: str, new_history: Callable[[], str]) -> None:
     if version == 0:
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(_SQL["put_meta"], ("history", new_history()))
+
+
+def _meta(db: Db, key: str) -> str | None:
+    row = db.execute(_SQL["meta"], (key,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _scripts() -> list[str]:

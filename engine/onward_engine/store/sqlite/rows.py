@@ -24,13 +24,14 @@ _app = msgspec.msgpack.Decoder(AppManifest)
 _accepted = msgspec.msgpack.Decoder(Accepted)
 
 NO_META = _pack({})
-COLUMNS = 22
+COLUMNS = 23
 """How many `runs.columns` there are; what a statement adds comes behind them."""
 
 pack = _pack
 unpack_wait = _wait.decode
 unpack_app = _app.decode
 unpack_accepted = _accepted.decode
+unpack_ids = _ids.decode
 
 
 def bare(run: Run) -> Run:
@@ -62,6 +63,7 @@ def run_of(row: Row) -> Run:
         holder=row[19],
         cancel_reason=row[20],
         ended_at_ms=row[21],
+        strikes=row[22],
     )
 
 
@@ -132,6 +134,7 @@ def live_row(run: Run, tail: int) -> Row:
         tail,
         run.holder,
         run.cancel_reason,
+        run.strikes,
         run.ord,
     )
 

@@ -191,4 +191,5 @@ def _is_progress(old: Run, new: Run) -> bool:
         and old.generation == new.generation
         and old.holder == new.holder
         and old.cancel_reason == new.cancel_reason
+        and old.strikes == new.strikes
     )

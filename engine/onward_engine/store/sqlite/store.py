@@ -56,6 +56,8 @@ class SqliteStore:
     same one hold the same past.
     """
 
+    is_shared = False
+
     def __init__(
         self,
         path: str | Path,

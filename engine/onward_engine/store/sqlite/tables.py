@@ -8,9 +8,11 @@ from ..port import StoreBroken, StoreError
 from ..tables import OpenWait, QueueRow
 from .errors import store_error
 from .event_rows import EventRows
+from .purge_rows import PurgeRows
 from .queue_rows import QueueRows
 from .rows import Db
 from .run_rows import RunRows
+from .session_rows import SessionRows
 from .statements import statements
 from .wait_rows import WaitRows
 
@@ -18,7 +20,7 @@ _SQL = statements("events")
 _ORD = "last_ord"
 
 
-class SqliteTables(RunRows, EventRows, QueueRows, WaitRows):
+class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRows):
     """Implements `Tables` on the connection of the one writer."""
 
     def __init__(self, db: Db) -> None:
@@ -26,6 +28,8 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows):
         EventRows.__init__(self, db)
         QueueRows.__init__(self, db)
         WaitRows.__init__(self, db)
+        PurgeRows.__init__(self, db)
+        SessionRows.__init__(self, db)
         self._last_ord = self._stored_ord = self._read_ord()
         self._next_due_at_ms: int | None = None
         self._is_due_known = False
@@ -109,6 +113,7 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows):
     def _forget_all(self) -> None:
         self._discard()
         self._discard_apps()
+        self._discard_sessions()
         self._is_due_known = False
         self._last_ord = self._stored_ord = self._read_ord()
 

@@ -9,13 +9,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from onward_protocol.limits import Limits, Times
 
 from .. import port
 from ..tables import Tables
-from . import cancel, checkpoint, claim, endings, ingest, ownership, register, resume, starts, timers
+from . import (
+    cancel,
+    checkpoint,
+    claim,
+    duties,
+    endings,
+    guards,
+    ingest,
+    ownership,
+    presence,
+    purge,
+    register,
+    resume,
+    sessions,
+    starts,
+    timers,
+)
 from .context import Work
 
 _log = logging.getLogger("onward.store")
@@ -31,8 +48,16 @@ _HANDLERS: dict[type[port.Op[Any]], Callable[[Work, Any], object]] = {
     port.Resume: resume.resume,
     port.FireTimers: timers.fire_timers,
     port.CancelRun: cancel.cancel_run,
+    port.Enter: sessions.enter,
+    port.Confirm: sessions.confirm,
+    port.Guard: guards.guard,
+    port.Present: presence.present,
+    port.TakeOver: presence.take_over,
+    port.Remind: ownership.remind,
     port.Boot: ownership.boot,
     port.Register: register.register,
+    port.Purge: purge.purge,
+    port.HoldDuty: duties.hold_duty,
 }
 
 
@@ -43,6 +68,18 @@ def apply_batch(tables: Tables, ops: Sequence[port.Op[object]], limits: Limits, 
     except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours must not suffer from it
         _raise_store_error(tables, error)
     return _transact(Work(tables, limits, times), ops, _apply_apart)
+
+
+def explore(tables: Tables, ops: Sequence[port.Op[object]], limits: Limits, times: Times) -> None:
+    """Do each operation as far as it gets, and take it all back: for tables that note what they are asked for."""
+    work = Work(tables, limits, times)
+    tables.begin()
+    for op in ops:
+        with suppress(Exception):
+            _apply(work, op)
+    with suppress(Exception):
+        work.finish()
+    tables.rollback()
 
 
 _Apply = Callable[[Work, port.Op[object]], object]

@@ -27,7 +27,7 @@ from onward_protocol.messages import (
 )
 
 from ...model import Run, Status
-from ...rules import frames, lifecycle
+from ...rules import frames, lifecycle, losses
 from ..port import Applied, ApplyCheckpoint
 from . import endings, ingest, ownership, starts, waits
 from .context import Work
@@ -62,6 +62,8 @@ def _store(work: Work, run: Run, op: ApplyCheckpoint) -> Run:
     grown = frames.growth(run, op.entries, len(op.raw), work.limits, op.now_ms)
     frames.check_outcome(op.outcome, work.limits)
     run = replace(run, seq=op.seq, steps=grown.steps, state_bytes=grown.state_bytes, seen=grown.seen)
+    if run.strikes and losses.is_progress(op.entries):
+        run = replace(run, strikes=0)
     work.tables.put_run(run)
     if op.entries:
         work.tables.add_frame(run, op.raw)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from onward_protocol.messages import Event
+from msgspec.structs import replace
+from onward_protocol.messages import Event, Failure
 
 from ...model import Assignment, Run, Status
-from ...rules import lifecycle
-from ..port import Claim
+from ...rules import lifecycle, losses
+from ..port import SUPERSEDED, Claim, Rejected
 from ..tables import Journal, QueueRow
-from . import cancel, offers
+from . import cancel, endings, offers
 from .context import Work
 
 
-def claim(work: Work, op: Claim) -> tuple[Assignment, ...]:
-    """Take the first claimable runs for one connection.
+def claim(work: Work, op: Claim) -> tuple[Assignment, ...] | Rejected:
+    """Take the first claimable runs for one connection, if it is its worker's newest.
 
     A repeated claim returns what it took, as far as that is still its own.
     """
+    if not work.is_heard(op.instance, op.generation):
+        return Rejected(SUPERSEDED, "the worker is connected elsewhere")
     taken = work.tables.claimed(op.claim)
     if taken is not None:
         return tuple(_assignment(work, run, op.journal_bytes_max) for run in _still_owned(work, taken))
     offers.open_due(work, op.limit)
-    runs = [_take(work, work.tables.run_at(row.ord), op) for row in _heads(work, op)]
+    runs = _take_heads(work, op)
     work.tables.put_claimed(op.claim, tuple((run.ord, run.epoch) for run in runs))
     return tuple(_assignment(work, run, op.journal_bytes_max) for run in runs)
 
@@ -32,13 +35,41 @@ def _heads(work: Work, op: Claim) -> list[QueueRow]:
     return rows[: max(0, op.limit)]
 
 
-def _take(work: Work, run: Run, op: Claim) -> Run:
+def _take_heads(work: Work, op: Claim) -> list[Run]:
+    """A run that may kill its worker is taken alone; what stands behind it is left to the next claim."""
+    runs: list[Run] = []
+    for row in _heads(work, op):
+        run = work.tables.run_at(row.ord)
+        is_alone = losses.is_suspect(run)
+        if not (is_alone and runs):
+            runs += _take(work, run, op)
+        if is_alone:
+            work.notices.queued.update(op.functions)
+            break
+    return runs
+
+
+def _take(work: Work, run: Run, op: Claim) -> list[Run]:
+    """Return the run that was taken, or nothing: it may have cost so many workers that it ends here."""
     work.fence(run, "another worker has taken the run")
     offers.withdraw(work, run)
+    strikes = run.strikes
     run = work.put(lifecycle.claimed(run, op.instance, op.generation, work.now_ms))
+    if run.strikes > strikes:
+        run = _charge(work, run)
+    if run.status.is_terminal:
+        return []
     work.told(run)
     cancel.start_cleanup(work, run)
-    return run
+    return [run]
+
+
+def _charge(work: Work, run: Run) -> Run:
+    charge = losses.charge(run, work.entries_after(run, run.seen), work.limits)
+    if isinstance(charge, Failure):
+        endings.fail(work, run, charge)
+        return work.run(run.id)
+    return run if charge is None else work.write_entry(run, lambda pos: replace(charge, pos=pos, at_ms=work.now_ms))
 
 
 def _still_owned(work: Work, taken: tuple[tuple[int, int], ...]) -> list[Run]:

@@ -9,7 +9,7 @@ from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import EngineEntry
 
 from ...model import Run, Status
-from ...rules import lifecycle
+from ...rules import lifecycle, sessions
 from ..port import Fenced, Notices, Woken
 from ..tables import QueueState, Tables
 
@@ -80,6 +80,10 @@ class Work:
         if run.holder:
             self.notices.fenced.append(Fenced(run.id, run.epoch, run.holder, run.generation, reason))
 
+    def is_heard(self, instance: str, generation: int) -> bool:
+        """Tell whether a worker's connection may get runs."""
+        return sessions.is_heard(self.tables.session(instance), generation)
+
     def abandon(self, child: str, reason: str) -> None:
         """Have a child run cancelled at the end of the operation at hand.
 
@@ -90,7 +94,14 @@ class Work:
     def mark(self) -> Mark:
         """Return what is to be told up to now."""
         notices = self.notices
-        told = Notices(set(notices.queued), [], list(notices.fenced), list(notices.finished), notices.registered)
+        told = Notices(
+            queued=set(notices.queued),
+            fenced=list(notices.fenced),
+            finished=list(notices.finished),
+            superseded=list(notices.superseded),
+            registered=notices.registered,
+            unclear=list(notices.unclear),
+        )
         return told, {run: list(entries) for run, entries in self._woken.items()}
 
     def reset(self, mark: Mark) -> None:

@@ -52,9 +52,10 @@ def _accept(work: Work, event: Event, *, dedup: bool) -> Accepted:
 
 def _admit(work: Work, event: Event) -> Accepted:
     event = Event(event.id, event.name, event.data, event.ts_ms, work.tables.next_ord(), event.key, event.meta)
-    if not work.tables.add_event(event, work.now_ms):
+    triggered = work.tables.catalog().triggered(event)
+    if not work.tables.add_event(event, work.now_ms, len(triggered.functions)):
         return Accepted(event.id, _started(work, event), duplicate=True)
-    runs = starts.start_for_event(work, event)
+    runs = starts.start_for_event(work, event, triggered)
     waits.resolve_for_event(work, event)
     return Accepted(event.id, runs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...rules import flow
+from ...rules import flow, triggers
 from ..port import Register, Rejected
 from .context import Work
 
@@ -10,7 +10,7 @@ from .context import Work
 def register(work: Work, op: Register) -> Rejected | None:
     """Store a manifest if it says anything new."""
     for function in op.app.functions:
-        if problem := flow.problem(function):
+        if problem := flow.problem(function) or triggers.trigger_problem(function):
             return Rejected("invalid_function", problem)
     if work.tables.app(op.app.name) != op.app:
         work.tables.put_app(op.app)

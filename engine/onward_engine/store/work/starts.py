@@ -7,7 +7,8 @@ from onward_protocol.messages import Event, Failure, FunctionManifest
 
 from ...model import Run
 from ...rules import flow
-from ..port import Rejected, StartRun
+from ...rules.triggers import Triggered
+from ..port import Rejected, StartRun, Unclear
 from . import offers
 from .context import Work
 
@@ -30,12 +31,15 @@ def unknown(function: str) -> str:
     return f"no worker has registered a function {function!r}"
 
 
-def start_for_event(work: Work, event: Event) -> tuple[str, ...]:
-    """Start everything that the event triggers; the ids are always the same for one event."""
-    functions = work.tables.catalog().starts(event.name)
-    for function in functions:
+def start_for_event(work: Work, event: Event, triggered: Triggered) -> tuple[str, ...]:
+    """Start everything that the event triggers; the ids are always the same for one event.
+
+    A condition that cannot be evaluated starts nothing, and harms neither the event nor its sender.
+    """
+    for function in triggered.functions:
         _start(work, derived_id("run", event.id, function.id), function, event=event)
-    return tuple(derived_id("run", event.id, function.id) for function in functions)
+    work.notices.unclear += [Unclear(function.id, event.id, reason) for function, reason in triggered.unclear]
+    return tuple(derived_id("run", event.id, function.id) for function in triggered.functions)
 
 
 def start_child(work: Work, parent: Run, key: str, function: str, input: bytes, *, attached: bool) -> Run | None:
@@ -67,6 +71,8 @@ def start_failure_handler(work: Work, run: Run, failure: Failure) -> None:
     if work.tables.run(id) is not None:  # a caller chose this id: the run must be able to fail all the same
         return
     event = work.tables.event(whole.events[0]) if whole.events else None
+    for kept in whole.events:
+        work.tables.keep_event(kept)
     _start(work, id, handler, event, whole.input, parent=run.id, cause=failure, events=whole.events)
 
 

@@ -27,9 +27,12 @@ from onward_protocol.messages import (
 )
 
 from ...model import Run, Status
-from ...rules import lifecycle
+from ...rules import conditions, lifecycle
 from ...rules import waits as rules
+from ...rules.conditions import Subject
+from ...rules.expressions import ExpressionError
 from ...rules.paths import find, index_key
+from ..port import Unclear
 from ..tables import OpenWait
 from . import offers, starts
 from .context import Work
@@ -75,10 +78,11 @@ def close_all(work: Work, run: Run) -> None:
 
 def resolve_for_event(work: Work, event: Event) -> None:
     """End every wait that this event matches; each is found by its first equality."""
+    subject = Subject(event)
     for path in work.tables.wait_paths(event.name):
         value = index_key(find(event.data, path)) if path else b""
         for open_wait in work.tables.waits_at(event.name, path, value):
-            if isinstance(open_wait.wait, EventWait) and rules.accepts(open_wait.wait, event):
+            if isinstance(open_wait.wait, EventWait) and _accepts(work, open_wait, open_wait.wait, subject):
                 _arrive(work, open_wait, event)
 
 
@@ -125,20 +129,42 @@ def refuse(work: Work, run: Run, key: str, type: str, message: str) -> None:
 
 def _open_event_wait(work: Work, run: Run, open_wait: OpenWait, wait: EventWait) -> None:
     if wait.where:
-        refuse(work, run, open_wait.key, "Unsupported", "this engine cannot wait with an expression; use match")
-        return
-    event = _look_back(work, wait)
+        try:
+            wait = conditions.bound(wait, _own(work, run))
+        except ExpressionError as error:
+            refuse(work, run, open_wait.key, "InvalidExpression", f"option 'where': {error}")
+            return
+        open_wait = replace(open_wait, wait=wait)
+    event = _look_back(work, open_wait, wait)
     if event:
         _arrive(work, open_wait, event)
     else:
         work.tables.put_wait(open_wait)
 
 
-def _look_back(work: Work, wait: EventWait) -> Event | None:
+def _look_back(work: Work, open_wait: OpenWait, wait: EventWait) -> Event | None:
     if wait.after is None:
         return None
     found = work.tables.events_after(wait.event, wait.after, work.now_ms - rules.LOOK_BACK_MS)
-    return next((event for event in found if rules.accepts(wait, event)), None)
+    return next((event for event in found if _accepts(work, open_wait, wait, Subject(event))), None)
+
+
+def _accepts(work: Work, open_wait: OpenWait, wait: EventWait, subject: Subject) -> bool:
+    """Tell whether an event ends a wait. An expression that cannot be evaluated on it is as good as a false one."""
+    if not rules.accepts(wait, subject.event):
+        return False
+    try:
+        return conditions.holds(wait, subject)
+    except ExpressionError as error:
+        run = work.tables.run_at(open_wait.ord)
+        work.notices.unclear.append(Unclear(run.function, subject.event.id, str(error), run.id))
+        return False
+
+
+def _own(work: Work, run: Run) -> conditions.Document:
+    whole = work.tables.full(run)
+    event = work.tables.event(whole.events[0]) if whole.events else None
+    return Subject(event).document if event else conditions.document_of_input(whole.input)
 
 
 def _open_invoke(work: Work, run: Run, open_wait: OpenWait, wait: Invoke) -> None:

@@ -10,7 +10,9 @@ from onward_engine.store.sqlite.statements import statements
 
 READ_WHOLE = {
     "held",  # once, at the start
+    "release_sessions",
     "apps",  # as many as there are apps
+    "replicas",  # one
     "next_row_due",  # the first entry of its index
     "last_journal",  # the end of the table
     "page_all",  # in order of the primary key, up to the page's limit
@@ -20,7 +22,7 @@ READ_WHOLE = {
 }
 STATEMENTS = [
     (group, name, text)
-    for group in ("runs", "events", "queue", "waits", "reads")
+    for group in ("runs", "events", "queue", "waits", "reads", "sessions")
     for name, text in statements(group).items()
     if name not in READ_WHOLE
 ]

@@ -2,7 +2,7 @@
 id, name, data, ts_ms, ord, key, meta
 
 -- name: add_event
-INSERT OR IGNORE INTO event (ord, id, name, key, ts_ms, received_at_ms, meta, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR IGNORE INTO event (ord, id, name, key, ts_ms, received_at_ms, meta, data, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: event
 SELECT {columns} FROM event WHERE id = ?

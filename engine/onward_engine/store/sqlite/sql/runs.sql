@@ -3,7 +3,8 @@ run.id, run.ord, run.function, run.flow_key, run.flow_limit, run.parent, run.par
 coalesce(live.status, ended.status), coalesce(live.epoch, ended.epoch), coalesce(live.seq, ended.seq), coalesce(live.pos, ended.pos),
 coalesce(live.seen, ended.seen), coalesce(live.generation, ended.generation), coalesce(live.steps, ended.steps),
 coalesce(live.state_bytes, ended.state_bytes), coalesce(live.started_at_ms, ended.started_at_ms), coalesce(live.tail, ended.tail),
-coalesce(live.holder, ended.holder), coalesce(live.cancel_reason, ended.cancel_reason), coalesce(ended.ended_at_ms, 0)
+coalesce(live.holder, ended.holder), coalesce(live.cancel_reason, ended.cancel_reason), coalesce(ended.ended_at_ms, 0),
+coalesce(live.strikes, ended.strikes)
 
 -- name: by_id
 SELECT {columns} FROM run LEFT JOIN live USING (ord) LEFT JOIN ended USING (ord) WHERE run.id = ?
@@ -25,12 +26,12 @@ INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, at
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_live
-INSERT INTO live (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, ord)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO live (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, strikes,
+ord) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: put_live
 UPDATE live SET status = ?, epoch = ?, seq = ?, pos = ?, seen = ?, generation = ?, steps = ?, state_bytes = ?, started_at_ms = ?, tail = ?,
-holder = ?, cancel_reason = ? WHERE ord = ?
+holder = ?, cancel_reason = ?, strikes = ? WHERE ord = ?
 
 -- name: put_progress
 UPDATE live SET seq = ?, pos = ?, seen = ?, steps = ?, state_bytes = ?, tail = ? WHERE ord = ?
@@ -39,8 +40,8 @@ UPDATE live SET seq = ?, pos = ?, seen = ?, steps = ?, state_bytes = ?, tail = ?
 DELETE FROM live WHERE ord = ?
 
 -- name: add_ended
-INSERT INTO ended (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, ord,
-ended_at_ms, output, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO ended (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, strikes,
+ord, ended_at_ms, output, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_journal
 INSERT INTO journal (id, prev, run, epoch, seq, data) VALUES (?, ?, ?, ?, ?, ?)

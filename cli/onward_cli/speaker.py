@@ -1,0 +1,88 @@
+"""Speaks to the engine for a worker that cannot: in a thread with an event loop of its own, so that the supervisor goes
+on watching meanwhile.
+
+Everything that this needs is imported when it is needed: a supervisor that never has to speak stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onward.connection.guard import Guard
+
+GOODBYE_S = 3.0
+"""For telling of a death: about two attempts to connect. Without it the engine learns of it a second later."""
+
+
+def load() -> None:
+    """Import everything now. May be repeated."""
+    import_module("onward.connection.guard")  # it brings the others
+
+
+class Speaker:
+    """One guard connection, from `start` until `release` or `say_bye`. `refused` is called if the engine wants none."""
+
+    def __init__(self, about: dict[str, Any], refused: Callable[[str], None]) -> None:
+        self._about = about
+        self._refused = refused
+        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._guard: Guard | None = None
+        self._holding: asyncio.Task[None] | None = None
+        self._is_ready = threading.Event()
+
+    def start(self) -> None:
+        """Begin to keep the worker's runs."""
+        self._thread.start()
+        self._is_ready.wait()
+
+    def release(self) -> None:
+        """The worker speaks for itself again."""
+        assert self._holding is not None, "it was started"
+        self._tell(self._holding.cancel)
+
+    def say_bye(self, reason: str, exit_status: int | None = None) -> None:
+        """Tell that the process is dead, or given up; returns when the engine has heard it, or does not listen."""
+        assert self._guard is not None, "it was started"
+        self._tell(self._guard.bye, reason, exit_status)
+        self._thread.join(GOODBYE_S)
+
+    def _tell(self, call: Callable[..., object], *args: object) -> None:
+        assert self._loop is not None, "it was started"
+        with suppress(RuntimeError):  # its loop has ended: it was refused
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _run(self) -> None:
+        asyncio.run(self._speak())
+
+    async def _speak(self) -> None:
+        from onward.connection.guard import Guard
+        from onward.connection.link import Dialer, Refused
+        from onward.errors import ConfigError
+        from onward.watch import Identity
+
+        about = self._about
+        identity = Identity(about["instance"], about["session"], about["generation"], about["beat_ms"])
+        self._loop = asyncio.get_running_loop()
+        self._guard = Guard(
+            identity,
+            dial=Dialer(about["url"], lambda: str(about["token"])),
+            uniform=random.SystemRandom().uniform,
+            clock_ms=lambda: time.monotonic_ns() // 1_000_000,
+        )
+        self._holding = asyncio.create_task(self._guard.hold())
+        self._is_ready.set()
+        try:
+            await self._holding
+        except asyncio.CancelledError:
+            pass
+        except (Refused, ConfigError) as refused:
+            self._refused(str(refused))

@@ -1,0 +1,52 @@
+"""Rows of what is over, and their end, of one batch."""
+
+from __future__ import annotations
+
+from ..tables import EndedRow, EventRow
+from .event_rows import EventRows
+from .run_rows import RunRows
+from .values import Row
+
+
+class PurgeRows(RunRows, EventRows):
+    """Ended runs and accepted events in the order of acceptance, and how they are deleted."""
+
+    def begin_purge(self) -> None:
+        """Begin with nothing read."""
+        self._ended: dict[int, list[EndedRow]] = {}
+        self._kept: dict[int, list[str]] = {}
+
+    def ended_after(self, ord: int, limit: int) -> list[EndedRow]:
+        self.ask("ended", ord, limit)
+        rows = self._ended.get(ord, [])
+        return [row for row in rows if row.ord not in self.runs or self.runs.get(row.ord) is not None][: max(0, limit)]
+
+    def trim_journal(self, ord: int, limit: int) -> int:
+        self._at(ord)
+        tail = self.tails.get(ord) or 0
+        gone = min(tail, max(0, limit))
+        self.tails.put(ord, tail - gone)
+        return gone
+
+    def drop_run(self, ord: int) -> tuple[str, ...]:
+        run = self.run_at(ord)
+        events = self.full(run).events
+        self.ords.put(run.id, None)
+        self.runs.put(ord, None)
+        return events
+
+    def accepted_after(self, ord: int, limit: int) -> list[EventRow]:
+        self.ask("kept", ord, limit)
+        rows = (self.accepted.get(id) for id in self._kept.get(ord, ()))
+        return [row for row in rows if row is not None][: max(0, limit)]
+
+    # -- what was read
+
+    def take_ended(self, ord: int, rows: list[Row]) -> None:
+        """Note which runs are over."""
+        self._ended[ord] = [EndedRow(*row) for row in rows]
+
+    def take_kept(self, ord: int, rows: list[Row]) -> None:
+        """Note which events there are."""
+        self.take_accepted([], rows)
+        self._kept[ord] = [row[1] for row in rows]

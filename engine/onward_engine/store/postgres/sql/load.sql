@@ -1,0 +1,172 @@
+-- name: state
+epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, cancel_reason
+
+-- name: static_columns
+ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms
+
+-- name: catalog
+SELECT version, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM catalog
+
+-- name: apps
+SELECT version, (SELECT array_agg(manifest ORDER BY name) FROM app) FROM catalog
+
+-- name: ids
+SELECT {static_columns} FROM run WHERE id = ANY($1::text[])
+
+-- name: statics
+SELECT {static_columns} FROM run WHERE ord = ANY($1::bigint[])
+
+-- name: live
+SELECT ord, version, tail, {state} FROM live WHERE ord = ANY($1::bigint[])
+
+-- name: ended
+SELECT ord, tail, ended_at_ms, {state} FROM ended WHERE ord = ANY($1::bigint[])
+
+-- name: queue_columns
+queue.ord, queue.function, queue.rank, queue.state, queue.due_at_ms, queue.flow_key
+
+-- name: queue
+SELECT {queue_columns} FROM queue WHERE ord = ANY($1::bigint[])
+
+-- name: places
+SELECT place.flow_key, place.ord FROM run JOIN place ON place.flow_key = run.flow_key AND place.ord = run.ord WHERE run.ord = ANY($1::bigint[])
+
+-- name: taken
+SELECT flow_key, count(*) FROM place WHERE flow_key = ANY($1::text[]) GROUP BY flow_key
+
+-- name: line
+SELECT queue.* FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL (
+    SELECT {queue_columns} FROM queue WHERE state = 2 AND queue.flow_key = wanted.flow_key ORDER BY rank, ord LIMIT wanted.n
+) AS queue
+
+-- name: line_runs
+SELECT run.ord, run.id, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms, live.version,
+live.tail, {state} FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL (
+    SELECT ord FROM queue WHERE state = 2 AND queue.flow_key = wanted.flow_key ORDER BY rank, ord LIMIT wanted.n
+) AS queue JOIN run USING (ord) JOIN live USING (ord)
+
+-- name: paths
+SELECT wanted.event, found.path FROM unnest($1::text[]) AS wanted (event) CROSS JOIN LATERAL (
+    WITH RECURSIVE found (path) AS (
+        SELECT min(path) FROM wait WHERE event = wanted.event
+        UNION ALL
+        SELECT (SELECT min(path) FROM wait WHERE event = wanted.event AND path > found.path) FROM found WHERE found.path IS NOT NULL
+    )
+    SELECT path FROM found WHERE path IS NOT NULL
+) AS found
+
+-- name: wait_columns
+wait.ord, wait.key, wait.wait, wait.due_at_ms, wait.child
+
+-- name: at
+SELECT {wait_columns} FROM unnest($1::text[], $2::text[], $3::bytea[]) AS wanted (event, path, value) JOIN wait USING (event, path, value)
+
+-- name: wait
+SELECT {wait_columns} FROM unnest($1::bigint[], $2::text[]) AS wanted (ord, key) JOIN wait USING (ord, key)
+
+-- name: waits
+SELECT {wait_columns} FROM wait WHERE ord = ANY($1::bigint[])
+
+-- name: some_wait
+SELECT found.* FROM unnest($1::bigint[]) AS wanted (ord) CROSS JOIN LATERAL (
+    SELECT {wait_columns} FROM wait WHERE wait.ord = wanted.ord AND wait.key <> '' LIMIT 1
+) AS found
+
+-- name: due
+SELECT {wait_columns} FROM wait WHERE due_at_ms <= $1::bigint ORDER BY due_at_ms, ord, key LIMIT $2::bigint
+
+-- name: next_waits
+SELECT due_at_ms, ord, key FROM wait WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms, ord, key LIMIT $1::bigint
+
+-- name: later
+SELECT due_at_ms, ord FROM queue WHERE state = 1 AND due_at_ms <= $1::bigint ORDER BY due_at_ms, ord LIMIT $2::bigint
+
+-- name: next_rows
+SELECT due_at_ms, ord FROM queue WHERE state = 1 ORDER BY due_at_ms, ord LIMIT $1::bigint
+
+-- name: heads
+SELECT wanted.function, queue.rank, queue.ord FROM unnest($1::text[], $2::bigint[]) AS wanted (function, n) CROSS JOIN LATERAL (
+    SELECT rank, ord FROM queue WHERE state = 0 AND queue.function = wanted.function ORDER BY rank, ord LIMIT wanted.n
+) AS queue
+
+-- name: held
+SELECT ord FROM live WHERE holder = ANY($1::text[]) AND holder <> ''
+
+-- name: held_by_any
+SELECT ord FROM live WHERE holder <> ''
+
+-- name: entries
+SELECT journal.run, journal.seq, journal.data FROM unnest($1::bigint[], $2::bigint[]) AS wanted (ord, pos) JOIN live USING (ord)
+JOIN journal ON journal.run = wanted.ord AND journal.epoch = 0
+AND journal.seq > (CASE WHEN wanted.pos < 0 THEN live.seen ELSE wanted.pos END) WHERE live.pos > live.seen OR wanted.pos >= 0
+ORDER BY journal.run, journal.seq
+
+-- name: journals
+SELECT journal.run, journal.n, journal.epoch, journal.seq, journal.data
+FROM unnest($1::bigint[], $2::bigint[]) AS wanted (ord, bytes_max) JOIN live USING (ord) JOIN journal ON journal.run = wanted.ord
+WHERE live.tail > 0 AND live.state_bytes <= wanted.bytes_max ORDER BY journal.run, journal.n
+
+-- name: payloads
+SELECT run.ord, run.events, run.input, run.cause, ended.output, ended.failure FROM run LEFT JOIN ended USING (ord) WHERE run.ord = ANY($1::bigint[])
+
+-- name: payload_events
+SELECT {event_columns} FROM run CROSS JOIN LATERAL unnest(run.events) AS wanted (id) JOIN event ON event.id = wanted.id
+WHERE run.ord = ANY($1::bigint[])
+
+-- name: event_columns
+event.id, event.name, event.data, event.ts_ms, event.ord, event.key, event.meta
+
+-- name: events
+SELECT {event_columns} FROM event WHERE id = ANY($1::text[])
+
+-- name: accepted
+SELECT ord, id, received_at_ms, runs FROM event WHERE id = ANY($1::text[])
+
+-- name: back
+SELECT wanted.i, event.* FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS wanted (i, name, after, since, n)
+CROSS JOIN LATERAL (
+    SELECT {event_columns} FROM event WHERE event.name = wanted.name AND event.ord > wanted.after AND event.received_at_ms >= wanted.since
+    ORDER BY event.ord LIMIT wanted.n
+) AS event
+
+-- name: answers
+SELECT event, body, answer, expires_at_ms FROM answer WHERE event = ANY($1::text[])
+
+-- name: session_columns
+instance, secret, generation, confirmed, replica, seen_at_ms, guarded_until_ms
+
+-- name: sessions
+SELECT {session_columns} FROM session WHERE instance = ANY($1::text[])
+
+-- name: sessions_at
+SELECT {session_columns} FROM session WHERE replica = $1::text AND replica <> '' ORDER BY instance LIMIT $2::bigint
+
+-- name: replica_columns
+id, beat_at_ms, since_at_ms, is_given_up
+
+-- name: replicas
+SELECT {replica_columns} FROM replica WHERE id = ANY($1::text[])
+
+-- name: all_replicas
+SELECT {replica_columns} FROM replica
+
+-- name: duties
+SELECT name, replica, epoch, until_ms FROM duty WHERE name = ANY($1::text[])
+
+-- name: ended_after
+SELECT run.ord, run.created_at_ms, ended.ended_at_ms FROM ended JOIN run USING (ord) WHERE ended.ord > $1::bigint ORDER BY ended.ord LIMIT $2::bigint
+
+-- name: kept_after
+SELECT ord, id, received_at_ms, runs FROM event WHERE ord > $1::bigint ORDER BY ord LIMIT $2::bigint
+
+-- name: numbers
+SELECT nextval('ord') FROM generate_series(1, $1::bigint)
+
+-- name: lock_heads
+SELECT head.ord FROM unnest($1::text[], $2::bigint[]) AS wanted (function, n) CROSS JOIN LATERAL (
+    SELECT live.ord FROM queue JOIN live USING (ord) WHERE queue.state = 0 AND queue.function = wanted.function
+    ORDER BY queue.rank, queue.ord LIMIT wanted.n FOR UPDATE OF live SKIP LOCKED
+) AS head
+
+-- name: lock_runs
+SELECT ord FROM live WHERE ord = ANY($1::bigint[]) ORDER BY ord FOR UPDATE SKIP LOCKED

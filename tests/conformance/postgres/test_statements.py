@@ -1,0 +1,114 @@
+"""How often the database is asked: what happens all the time costs few round trips, and no table is read through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from onward_engine.store.port import Claim, Ingest, NewEvent, Rejected, StartRun
+from onward_engine.store.postgres import PostgresStore
+from onward_protocol.messages import Event, RunCompleted, StepDone
+
+from tests.conformance.driver import Driver, function
+
+
+class Asked(Driver):
+    """Counts the statements of each batch."""
+
+    store: PostgresStore
+
+    def __init__(self, store: PostgresStore) -> None:
+        super().__init__(store)
+        self.asked = 0
+
+    async def apply(self, *ops: Any) -> tuple[Any, ...]:
+        self.asked = 0
+        outcomes = await super().apply(*ops)
+        await asyncio.sleep(0)  # the driver counts in the loop's next turn
+        return outcomes
+
+    async def watch(self) -> None:
+        await self.apply()
+        connection = self.store._link._connection
+        assert connection is not None
+        connection.add_query_logger(self._count)
+
+    def _count(self, query: object) -> None:
+        del query
+        self.asked += 1
+
+
+@pytest.fixture
+async def driver(postgres_url: str) -> AsyncIterator[Asked]:
+    store = PostgresStore(postgres_url)
+    await store.open()
+    driver = Asked(store)
+    await driver.register(function("work", "asked"), function("child"))
+    await driver.watch()
+    yield driver
+    await store.close()
+
+
+async def test_a_frame_of_a_run_that_goes_on_is_one_statement(driver: Asked) -> None:
+    run = await driver.running()
+    await driver.checkpoint(run, 1, StepDone("a", b""))
+    assert driver.asked == 1
+
+
+async def test_any_number_of_such_frames_is_one_statement(driver: Asked) -> None:
+    await driver.apply(*[StartRun(1, f"run_{number}", "shop/work", b"") for number in range(20)])
+    runs = [assignment.run for assignment in await driver.claim("work")]
+    await driver.apply(*[driver.frame(run, seq, StepDone("a", b"")) for run in runs for seq in (1, 2, 3)])
+    assert driver.asked == 1
+    assert {(await driver.get(run)).steps for run in runs} == {3}
+
+
+async def test_an_event_its_run_and_the_claim_of_it_are_four(driver: Asked) -> None:
+    """Begin with the locks, read, write, commit."""
+    ingest = Ingest(1, (driver.new_event("asked", 1),))
+    _, claimed = await driver.apply(ingest, Claim(1, "claim", "wrk_a", 1, ("shop/work",), 1))
+    assert (len(claimed), driver.asked) == (1, 4)
+
+
+async def test_the_end_of_a_run_is_four(driver: Asked) -> None:
+    run = await driver.running()
+    await driver.checkpoint(run, 1, StepDone("a", b""), outcome=RunCompleted(b"\x01"))
+    assert driver.asked == 4
+
+
+async def test_a_claim_from_a_backlog_is_six(driver: Asked) -> None:
+    await driver.apply(*[StartRun(1, f"run_{number}", "shop/work", b"") for number in range(200)])
+    assert len(await driver.claim("work", limit=100)) == 100
+    assert driver.asked == 6
+
+
+@pytest.mark.parametrize("position", range(5))
+@pytest.mark.parametrize("ts_ms", [1, 2**70], ids=["a text", "a number"])
+async def test_what_the_database_cannot_store_is_refused_alone(driver: Asked, position: int, ts_ms: int) -> None:
+    ops: list[Any] = [StartRun(1, f"run_{number}", "shop/work", b"") for number in range(4)]
+    event = Event("evt_bad", "asked", b"1", ts_ms, 0, key="" if ts_ms > 1 else "a\0b")
+    ops.insert(position, Ingest(1, (NewEvent(event),)))
+    outcomes = list(await driver.apply(*ops))
+    assert isinstance(outcomes.pop(position), Rejected)
+    assert outcomes == [f"run_{number}" for number in range(4)]
+    assert await driver.store.event("evt_bad") is None
+
+
+async def test_no_hot_statement_reads_a_table_through(driver: Asked) -> None:
+    """Plans are made while tables are empty, and kept."""
+    run = await driver.running()
+    await driver.send("asked")
+    await driver.claim("work")
+    await driver.checkpoint(run, 1, StepDone("a", b""), outcome=RunCompleted(b"\x01"))
+    connection = driver.store._link._connection
+    assert connection is not None
+    query = "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements WHERE statement LIKE '%unnest%'"
+    prepared = await connection.fetch(query)
+    assert prepared
+    for name, count in prepared:
+        arguments = f"({', '.join(['NULL'] * count)})" if count else ""
+        plan = await connection.fetch(f"EXPLAIN EXECUTE {name} {arguments}")
+        scans = [line for (line,) in plan if "Seq Scan on" in line and "Seq Scan on catalog" not in line]
+        assert scans == [], "\n".join(line for (line,) in plan)
