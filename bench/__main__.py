@@ -27,6 +27,7 @@ NAMES = (
     "backlog",
     "idle",
     "payload",
+    "postgres",
 )
 PEERS = "peers"
 """Other systems at the same work. Not part of `--smoke`: they are installed on first use."""

@@ -68,19 +68,22 @@ class Cluster:
 
 
 @contextmanager
-def engine(home: Path) -> Generator[Cluster]:
-    """Start an engine without workers, yield when it answers, end it."""
+def engine(home: Path, db: str = "") -> Generator[Cluster]:
+    """Start an engine without workers, yield when it answers, end it. Without a `db` it keeps a SQLite file."""
     url = f"http://127.0.0.1:{free_port()}"
     environment = {**os.environ, "ONWARD_URL": url, "ONWARD_TOKEN_FILE": str(home / "admin.token")}
-    with engine_process(home, url, environment) as child:
+    with engine_process(home, url, environment, db) as child:
         yield Cluster(home, url, connected(url, home), child, environment)
 
 
 @contextmanager
-def engine_process(home: Path, url: str, environment: dict[str, str]) -> Generator[subprocess.Popen[bytes]]:
+def engine_process(
+    home: Path, url: str, environment: dict[str, str], db: str = ""
+) -> Generator[subprocess.Popen[bytes]]:
     """Start an engine, the first one in a folder or the next one, and end it."""
-    address = ("--port", url.rpartition(":")[2], "--db", str(home / "onward.db"))
-    with process(("onward", "engine", "start", *address), environment, home / "engine.log") as child:
+    address = ("--port", url.rpartition(":")[2], "--db", db or str(home / "onward.db"))
+    options = (*address, "--admin-token-file", str(home / "admin.token"))
+    with process(("onward", "engine", "start", *options), environment, home / "engine.log") as child:
         yield child
 
 

@@ -66,13 +66,19 @@ class Idler:
 @asynccontextmanager
 async def crowd(url: str, token: str, count: int, apps: tuple[AppManifest, ...]) -> AsyncGenerator[Sequence[Idler]]:
     """Connect so many workers, yield when the engine has welcomed all of them, and hang up."""
-    idlers = [Idler(number, apps) for number in range(count)]
+    room, idlers, living = asyncio.Semaphore(AT_ONCE), list[Idler](), list[asyncio.Task[None]]()
+
+    async def come(number: int) -> None:
+        async with room:
+            connection = await connected(stack, socket_url(url), token)
+            one = Idler(number, apps)
+            idlers.append(one)
+            living.append(asyncio.create_task(one.live(connection)))
+            await asyncio.wait_for(one.welcome.wait(), WELCOME_S)
+
     async with AsyncExitStack() as stack:
-        connections = await connections_to(stack, socket_url(url), count, token)
-        living = [asyncio.create_task(one.live(to)) for one, to in zip(idlers, connections, strict=True)]
         try:
-            for one in idlers:
-                await asyncio.wait_for(one.welcome.wait(), WELCOME_S)
+            await asyncio.gather(*map(come, range(count)))
             yield idlers
             for ended in [task for task in living if task.done()]:
                 ended.result()
@@ -82,25 +88,29 @@ async def crowd(url: str, token: str, count: int, apps: tuple[AppManifest, ...])
             await asyncio.gather(*living, return_exceptions=True)
 
 
-async def connections_to(stack: AsyncExitStack, url: str, count: int, token: str = "") -> list[ClientConnection]:
-    """Open so many connections; `stack` closes them. With a token they are those of a worker."""
+async def connections_to(stack: AsyncExitStack, url: str, count: int) -> list[ClientConnection]:
+    """Open so many connections that say nothing; `stack` closes them."""
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> ClientConnection:
         async with room:
-            return await connect(
-                url,
-                subprotocols=[Subprotocol(SUBPROTOCOL)] if token else None,
-                additional_headers={"Authorization": f"Bearer {token}"} if token else None,
-                compression=None,
-                ping_interval=None,
-                close_timeout=1,
-            )
+            return await connected(stack, url)
 
-    opened = await asyncio.gather(*(one() for _ in range(count)))
-    for connection in opened:
-        stack.push_async_callback(connection.close)
-    return opened
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def connected(stack: AsyncExitStack, url: str, token: str = "") -> ClientConnection:
+    """Open a connection; `stack` closes it. With a token it is a worker's."""
+    connection = await connect(
+        url,
+        subprotocols=[Subprotocol(SUBPROTOCOL)] if token else None,
+        additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+        compression=None,
+        ping_interval=None,
+        close_timeout=1,
+    )
+    stack.push_async_callback(connection.close)
+    return connection
 
 
 def monotonic_ms() -> int:

@@ -12,12 +12,15 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from websockets.asyncio.client import ClientConnection
 
 from . import primitives
 from .cluster import Cluster, engine
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -85,7 +88,7 @@ async def lab() -> AsyncGenerator[Lab]:
             yield Lab(here.cluster, here.peer, worker)
 
 
-def medians(found: Iterable[Primitives]) -> dict[str, float]:
+def medians(found: Iterable[DataclassInstance]) -> dict[str, float]:
     """Return the median of each primitive over the rounds."""
     rounds = [asdict(one) for one in found]
     return {name: round(statistics.median(one[name] for one in rounds), 1) for name in rounds[0]}

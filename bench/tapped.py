@@ -56,6 +56,9 @@ class TappedLink:
     async def close(self, code: int = 1000) -> None:
         await self._link.close(code)
 
+    def is_gone(self) -> bool:
+        return self._link.is_gone()
+
     def _look_out(self, message: bytes) -> None:
         for frame in decode_worker_message(message):
             if isinstance(frame, Beat):

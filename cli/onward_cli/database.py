@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -11,57 +12,112 @@ from onward_cli.errors import CommandError, guarded
 from onward_cli.exits import Exit
 from onward_cli.options import Verbose
 
-Db = Annotated[Path, typer.Option("--db", envvar="ONWARD_DB", help="The SQLite file of the engine.")]
-_DEFAULT = Path(".onward/onward.db")
+Db = Annotated[
+    str,
+    typer.Option(
+        "--db", envvar="ONWARD_DB", help="The SQLite file of the engine, or postgresql://user:password@host/name."
+    ),
+]
+DEFAULT = ".onward/onward.db"
+
+
+def is_postgres(db: str) -> bool:
+    """Tell whether `--db` is an address, and not a file."""
+    return db.startswith(("postgresql://", "postgres://"))
 
 
 @guarded
-def migrate(*, db: Db = _DEFAULT, verbose: Verbose = False) -> None:
-    """Bring a stopped engine's database to the newest schema. An engine does it too, when it starts."""
-    from onward_cli.extras import explained, need_engine
+def migrate(*, db: Db = DEFAULT, verbose: Verbose = False) -> None:
+    """Bring the database to the newest schema.
 
-    need_engine()
-    from onward_engine.store.sqlite import upkeep
+    Every start of an engine does so too. No engine may have a SQLite file open meanwhile.
+    """
+    from onward_cli.extras import explained
 
+    _need(db)
     with explained():
-        before, now = upkeep.migrate(db)
-    print(f"{db}: schema {now}" + ("" if before == now else f", was {before}"))
+        before, now = _migrate(db)
+    print(f"{_place(db)}: schema {now}" + ("" if before == now else f", was {before}"))
 
 
 @guarded
-def check(*, db: Db = _DEFAULT, verbose: Verbose = False) -> None:
-    """Look for damage, and for runs that nobody would ever move. An engine may be at work meanwhile."""
-    from onward_cli.extras import explained, need_engine
+def check(*, db: Db = DEFAULT, verbose: Verbose = False) -> None:
+    """Look for damage. Also for settings of a server that risk some, and for runs that nobody would ever move.
 
-    need_engine()
-    from onward_engine.store.sqlite import upkeep
+    Engines may be at work meanwhile.
+    """
+    from onward_cli.extras import explained
 
+    _need(db)
     with explained():
-        problems = upkeep.check(db)
+        problems = _check(db)
     if problems:
         print(*problems, sep="\n")
         raise CommandError(
             "E0606",
-            f"{db} has problems: {len(problems)} or more",
-            advice="stop the engine, keep a copy of the file, and go on from the newest backup that passes this check",
+            f"{_place(db)} has problems: {len(problems)} or more",
+            advice="stop the engine, keep a copy of the database, and go on from the newest backup without any",
             status=Exit.RUN_FAILED,
         )
-    print(f"{db}: no problems")
+    print(f"{_place(db)}: no problems")
 
 
 @guarded
 def backup(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The copy; nothing is replaced.")],
     *,
-    db: Db = _DEFAULT,
+    db: Db = DEFAULT,
     verbose: Verbose = False,
 ) -> None:
-    """Copy the database as it is at one moment. An engine may be at work meanwhile; the copy is a database like it."""
+    """Copy a SQLite database, as it is at one moment. An engine may be at work meanwhile. PostgreSQL has pg_dump."""
     from onward_cli.extras import explained, need_engine
 
+    if is_postgres(db):
+        raise CommandError(
+            "E0607",
+            "this copies SQLite files, and PostgreSQL has its own tool for a database",
+            advice=f"pg_dump --format=custom --schema=onward --file={to} postgresql://...",
+        )
     need_engine()
     from onward_engine.store.sqlite import upkeep
 
     with explained():
-        size = upkeep.backup(db, to)
+        size = upkeep.backup(Path(db), to)
     print(f"{to}: {size:,} bytes, as of this moment")
+
+
+def _need(db: str) -> None:
+    from onward_cli.extras import need_engine, need_postgres
+
+    need_engine()
+    if is_postgres(db):
+        need_postgres()
+
+
+def _migrate(db: str) -> tuple[int, int]:
+    if is_postgres(db):
+        from onward_engine.store.postgres import upkeep as postgres
+
+        return asyncio.run(postgres.migrate(db))
+    from onward_engine.store.sqlite import upkeep
+
+    return upkeep.migrate(Path(db))
+
+
+def _check(db: str) -> list[str]:
+    if is_postgres(db):
+        from onward_engine.store.postgres import upkeep as postgres
+
+        return asyncio.run(postgres.check(db))
+    from onward_engine.store.sqlite import upkeep
+
+    return upkeep.check(Path(db))
+
+
+def _place(db: str) -> str:
+    """Return where the database is, without a password."""
+    if not is_postgres(db):
+        return db
+    from onward_engine.store.postgres.opening import place
+
+    return place(db)

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 
-_POSTGRES = ("postgresql://", "postgres://")
-
-
 def _duration(text: str) -> str:
     from onward.durations import duration_ms
 
@@ -48,7 +45,7 @@ def start(
             envvar="ONWARD_DB",
             help="A SQLite file, or postgresql://user:password@host/name, which any number of engines may share.",
         ),
-    ] = ".onward/onward.db",
+    ] = database.DEFAULT,
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -79,13 +76,14 @@ def start(
     from onward_cli.logs import configure_logs
 
     need_engine()
-    if is_postgres := db.startswith(_POSTGRES):
+    is_postgres = database.is_postgres(db)
+    if is_postgres:
         need_postgres()
     configure_logs(log_format, verbose=verbose)
     from onward.durations import duration_ms
     from onward_engine import Settings, serve
 
-    file = Path(".onward/onward.db" if is_postgres else db)
+    file = Path(database.DEFAULT if is_postgres else db)
     settings = Settings(
         folder=file.parent,
         database_name=file.name,

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from onward_cli.errors import CommandError
 from onward_cli.exits import Exit
 
-ENGINE_NEEDS = ("uvicorn", "httptools", "starlette", "cronsim")
+ENGINE_NEEDS = ("uvicorn", "httptools", "starlette", "cronsim", "prometheus_client")
 
 
 def need_engine() -> None:

@@ -24,7 +24,7 @@ Undo = Annotated[
 
 @guarded
 def promote(*, to: To, db: Db = Path(".onward/onward.db"), undo: Undo = False, verbose: Verbose = False) -> None:
-    """Move everything to PostgreSQL: runs, history, timers, events. The file is sealed, and no engine opens it again.
+    """Move everything to PostgreSQL. The file is sealed: runs, history, timers and events go on there, and only there.
 
     Workers need nothing: they find the engine at its address and go on with what they hold. After an interruption,
     call it again.

@@ -143,11 +143,14 @@ class PulseWatch:
 
     def tick(self) -> None:
         """See `Watch`."""
+        is_late = self._patience_s is not None and self._pulse.age_ms >= self._patience_s * 1000
         self._pulse.tick()
         if self._patience_s is not None:
             import faulthandler
 
             faulthandler.dump_traceback_later(self._patience_s, file=self._pulse.file)
+        if is_late:
+            self._pulse.forget_stack()  # that of a pause too short to be told of would stand before the next one
 
     def met(self, identity: Identity) -> None:
         """See `Watch`."""

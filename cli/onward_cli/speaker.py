@@ -46,14 +46,14 @@ class Speaker:
 
     def release(self) -> None:
         """The worker speaks for itself again."""
-        assert self._holding is not None, "it was started"
-        self._tell(self._holding.cancel)
+        if self._holding is not None:
+            self._tell(self._holding.cancel)
 
     def say_bye(self, reason: str, exit_status: int | None = None) -> None:
         """Tell that the process is dead, or given up; returns when the engine has heard it, or does not listen."""
-        assert self._guard is not None, "it was started"
-        self._tell(self._guard.bye, reason, exit_status)
-        self._thread.join(GOODBYE_S)
+        if self._guard is not None:
+            self._tell(self._guard.bye, reason, exit_status)
+            self._thread.join(GOODBYE_S)
 
     def _tell(self, call: Callable[..., object], *args: object) -> None:
         assert self._loop is not None, "it was started"
@@ -61,7 +61,15 @@ class Speaker:
             self._loop.call_soon_threadsafe(call, *args)
 
     def _run(self) -> None:
-        asyncio.run(self._speak())
+        """What this needs may be gone by now: another version was installed since, or the disk is. Then nobody speaks,
+        and the worker is watched and ended as before.
+        """
+        try:
+            asyncio.run(self._speak())
+        except (ImportError, OSError) as error:
+            self._refused(f"{type(error).__name__}: {error}")
+        finally:
+            self._is_ready.set()
 
     async def _speak(self) -> None:
         from onward.connection.guard import Guard

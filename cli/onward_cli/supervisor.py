@@ -28,6 +28,7 @@ POLL_S = 0.5
 HURRY_MS = 1_000  # loading what speaks takes up to this long: with shorter leases it has to be there before
 STACK_LINES_MAX = 40
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 def is_wanted(arguments: list[str]) -> bool:
@@ -60,7 +61,8 @@ class Mailbox:
         os.set_blocking(self._reader, False)
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (*SIGNALS, signal.SIGCHLD):
+        signal.signal(signal.SIGCHLD, _do_nothing)  # where it is ignored, nobody would learn how a child has ended
+        for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, _do_nothing)
 
@@ -128,6 +130,7 @@ class Supervisor:
         self._mailbox = mailbox
         self._children = [Child(command) for _ in range(processes)]
         self._status = 0
+        self._asked = 0  # the newest signal that was handed on
 
     def run(self) -> int:
         """Watch until all have ended; return the status of the last one that did not end well."""
@@ -144,8 +147,11 @@ class Supervisor:
 
     def _hand_on(self, number: int) -> None:
         if number in SIGNALS:
+            self._asked = number
             for child in self._children:
-                os.kill(child.pid, number)  # it is not reaped yet, so the number is still its own
+                # It is not reaped yet, so the number is still its own. SIGINT in the middle of an import would be
+                # answered with a traceback.
+                os.kill(child.pid, number if child.about else signal.SIGTERM)
 
     def _look(self, child: Child) -> None:
         status = child.ended()
@@ -201,13 +207,16 @@ class Supervisor:
 
     def _bury(self, child: Child, status: int) -> None:
         """Tell the engine at once, unless the worker has said goodbye itself; then why it ended."""
+        if self._asked and not child.about and status in _TERMINATED:
+            self._status = 128 + self._asked  # it was told to end before it had begun
+            return
         self._status = 128 - status if status < 0 else status or self._status
         if child.about and not child.pulse.has_left:
             if child.speaker is None:
                 self._speak_for(child)
             self._say_bye(child, "dead", self._status)
         if status < 0:
-            ended_by = signal.Signals(-status).name
+            ended_by = _signal_name(-status)
             self._log(child).error("worker died", pid=child.pid, signal=ended_by, was_running=_running(child))
         elif child.about and not child.pulse.has_left:
             self._log(child).error("worker died", pid=child.pid, exit_status=status, was_running=_running(child))
@@ -247,6 +256,14 @@ def _shortened(stack: str, *, is_on_loop: bool) -> str:
     """Return the newest calls of the event loop's thread, which comes last; of all threads if it may be any."""
     text = stack.rpartition("\n\n")[2] if is_on_loop else stack
     return "\n".join(text.splitlines()[:STACK_LINES_MAX])
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _running(child: Child) -> list[str]:

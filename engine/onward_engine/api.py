@@ -65,7 +65,7 @@ class CancelRequest(Struct, frozen=True):
 
 
 class Api:
-    """The handlers. `is_ready` says whether the engine can take work now."""
+    """The handlers. `is_ready` says whether the engine can take work now, `metrics` makes the page of its metrics."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Api:
         store: Store,
         settings: Settings,
         is_ready: Callable[[], bool],
+        metrics: Callable[[], Response],
     ) -> None:
         self._ingest = ingest
         self._endings = endings
@@ -86,6 +87,7 @@ class Api:
         self._bounds = settings.bounds
         self._depth_max = settings.limits.depth_max
         self._is_ready = is_ready
+        self._metrics = metrics
 
     def application(self) -> Starlette:
         """Return all routes as one ASGI application. It asks nobody who they are: that is the door's work, in front of
@@ -94,6 +96,7 @@ class Api:
         handlers: list[tuple[str, str, Handler]] = [
             ("GET", "/healthz", self._health),
             ("GET", "/readyz", self._ready),
+            ("GET", "/metrics", self._measured),
             ("POST", "/e", self.events),
             ("POST", "/v1/runs", self._start),
             ("GET", "/v1/runs", self._runs),
@@ -189,6 +192,9 @@ class Api:
         if self._is_ready():
             return Response("ready\n", media_type="text/plain")
         return Response("not ready\n", 503, media_type="text/plain")
+
+    async def _measured(self, _: Request) -> Response:
+        return self._metrics()
 
     # -- how -----------------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, TypeVar
 
 import structlog
@@ -76,6 +77,9 @@ class _Item:
     size: int
 
 
+Observer = Callable[[Sequence[Op[object]], Committed, float], None]
+
+
 class Committer(Service):
     """The only caller of `Store.apply`."""
 
@@ -91,15 +95,25 @@ class Committer(Service):
         self._room: list[Callable[[], None]] = []
         self._idle: list[asyncio.Future[None]] = []
         self._listeners: list[Callable[[Notices], None]] = []
+        self._observe: Observer = lambda _ops, _committed, _seconds: None
 
     def listen(self, listener: Callable[[Notices], None]) -> None:
         """Tell `listener` of every commit, after its outcomes, in the order in which listeners were added."""
         self._listeners.append(listener)
 
+    def observe(self, observer: Observer) -> None:
+        """Show `observer` the operations and outcomes of every commit, and how many seconds the store took for it."""
+        self._observe = observer
+
     @property
     def queued(self) -> int:
         """Return how many operations wait."""
         return len(self._queue)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Return how much payload waits with them."""
+        return self._queued_bytes
 
     @property
     def is_full(self) -> bool:
@@ -170,11 +184,14 @@ class Committer(Service):
             self._refuse(_STOPPED, [*(batch if self._in_flight else ()), *self._queue])
 
     async def _store_batch(self, batch: list[_Item]) -> None:
+        ops = [item.op for item in batch]
+        begun_s = perf_counter()
         try:
-            committed = await self._store.apply([item.op for item in batch])
+            committed = await self._store.apply(ops)
         except StoreFull as error:
             await self._wait_for_space(batch, error)
         else:
+            self._observe(ops, committed, perf_counter() - begun_s)
             self._hand_out(batch, committed)
 
     async def _wait_for_work(self) -> None:

@@ -9,6 +9,9 @@ from onward_protocol.errors import CloseCode
 from .connection import Connection
 from .store.port import Notices
 
+COMPARED = 32
+"""How many workers with room are compared for a function, so that dispatch costs the same with 10,000 of them."""
+
 
 class Connections:
     """The newest connection of every worker."""
@@ -16,6 +19,7 @@ class Connections:
     def __init__(self) -> None:
         self._newest: dict[str, Connection] = {}
         self._serving: dict[str, dict[Connection, None]] = {}
+        self._roomy: dict[str, dict[Connection, None]] = {}  # those that may have room, longest not chosen first
         self._wanting: dict[Connection, None] = {}
         self._unflushed: dict[Connection, None] = {}
 
@@ -32,6 +36,13 @@ class Connections:
         self._newest[connection.instance] = connection
         for function in connection.functions:
             self._serving.setdefault(function, {})[connection] = None
+        self.freed(connection)
+
+    def freed(self, connection: Connection) -> None:
+        """Note that this worker may have free slots again. Whatever may raise its `free` has to say so."""
+        if connection.is_newest:
+            for function in connection.functions:
+                self._roomy.setdefault(function, {})[connection] = None
 
     def remove(self, connection: Connection) -> None:
         """Give it no more work. May be repeated."""
@@ -42,8 +53,9 @@ class Connections:
             serving = self._serving.get(function)
             if serving is not None:
                 serving.pop(connection, None)
+                self._roomy[function].pop(connection, None)
                 if not serving:
-                    del self._serving[function]
+                    del self._serving[function], self._roomy[function]
         self._wanting.pop(connection, None)
 
     @property
@@ -68,15 +80,38 @@ class Connections:
         return connection if connection is not None and connection.generation == generation else None
 
     def freest(self, functions: set[str]) -> Connection | None:
-        """Return who has the most free slots of those that have any of these functions; None if nobody has one."""
+        """Return who has the most free slots of those that have any of these functions; None if nobody has one.
+
+        Of many, those are compared that were not chosen for the longest time.
+        """
         best: Connection | None = None
-        best_free = 0
         for function in functions:
-            for connection in self._serving.get(function, ()):
-                free = 0 if connection.is_left_alone else connection.free
-                if free > best_free or (best is not None and free == best_free and _is_earlier(connection, best)):
-                    best, best_free = connection, free
+            for connection in self._with_room(function):
+                if best is None or _is_better(connection, best):
+                    best = connection
+        if best is not None:
+            self._to_the_end(best, functions)
         return best
+
+    def _with_room(self, function: str) -> list[Connection]:
+        """Return the first ones with room, and forget until `freed` those before them that have none."""
+        found: list[Connection] = []
+        full: list[Connection] = []
+        roomy = self._roomy.get(function, {})
+        for connection in roomy:
+            has_room = connection.free > 0 and not connection.is_left_alone
+            (found if has_room else full).append(connection)
+            if len(found) == COMPARED:
+                break
+        for connection in full:
+            del roomy[connection]
+        return found
+
+    def _to_the_end(self, connection: Connection, functions: set[str]) -> None:
+        for function in functions & connection.functions:
+            roomy = self._roomy[function]
+            roomy.pop(connection, None)
+            roomy[connection] = None
 
     def wants(self, connection: Connection) -> None:
         """Note that runs parked there are ready."""
@@ -94,6 +129,6 @@ class Connections:
             connection.flush()
 
 
-def _is_earlier(one: Connection, other: Connection) -> bool:
+def _is_better(one: Connection, other: Connection) -> bool:
     # Sets of functions iterate in any order; a tie must not be decided by it.
-    return one.instance < other.instance
+    return one.free > other.free or (one.free == other.free and one.instance < other.instance)

@@ -66,6 +66,11 @@ class Dispatch:
         self._waiting.update(functions)
         self.look()
 
+    def freed(self, connection: Connection) -> None:
+        """This worker may have free slots again."""
+        self._connections.freed(connection)
+        self.look()
+
     def look(self) -> None:
         """Credit or work has changed: look at both once, after everything else that is ready in this tick."""
         if not self._is_scheduled:
@@ -111,6 +116,7 @@ class Dispatch:
         outcome: tuple[Assignment, ...] | Rejected,
     ) -> None:
         connection.reserved -= limit
+        self._connections.freed(connection)
         if isinstance(outcome, Rejected):
             self._waiting |= functions
             self._refused(connection, outcome)
@@ -148,7 +154,7 @@ class Dispatch:
 
     def _end_alone(self, connection: Connection) -> None:
         connection.is_left_alone = False
-        self.look()
+        self.freed(connection)
 
     def _give_back(self, connection: Connection, run: str, epoch: int) -> None:
         """Queue again what was never sent: nobody can have begun it, so it is no loss and needs no grace."""
@@ -176,6 +182,7 @@ class Dispatch:
         self, connection: Connection, run: str, epoch: int, outcome: tuple[EngineEntry, ...] | Rejected | None
     ) -> None:
         connection.reserved -= 1
+        self._connections.freed(connection)
         if not isinstance(outcome, tuple):
             self.look()
         elif connection.is_assignable and self.may_assign():

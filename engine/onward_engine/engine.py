@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Self, cast
 
 import structlog
+from starlette.responses import Response
 
 from .api import Api
 from .assignments import Assignments
@@ -29,20 +30,18 @@ from .catalogue import Catalogue
 from .clock import Clock, Ids, RandomBytes, SystemClock
 from .commit import Committer, Refused
 from .connections import Connections
+from .counts import Counts
 from .dispatch import Dispatch
 from .door import Door
 from .doubts import Doubts
 from .duties.alarm import Alarm
-from .duties.presence import Presence
 from .duties.retention import Retention
-from .duties.sweep import Sweep
 from .endings import Endings
 from .gateway import Gateway
 from .greeting import Greeter
 from .guards import Guards
 from .ingest import Ingest
 from .progress import Progress
-from .relay import Relay
 from .settings import Settings
 from .sharing import Sharing
 from .store.port import Boot, Store, StoreFull
@@ -89,6 +88,7 @@ class Engine:
         self.ingest = Ingest(self.committer, self.dispatch, self.catalogue, self.clock, self.ids, self.settings)
         self.endings = Endings(self.committer, self.store)
         self.doubts = Doubts(self.committer)
+        self.counts = Counts(self.committer)
         greeter = Greeter(
             committer=self.committer,
             connections=self.connections,
@@ -98,13 +98,14 @@ class Engine:
             ids=self.ids,
             grace_ms=self.settings.times.grace_ms,
         )
+        self.guards = Guards(self.committer, self.connections, self.dispatch, self.clock, self.settings)
         self.gateway = Gateway(
             committer=self.committer,
             dispatch=self.dispatch,
             progress=Progress(self.committer, self.clock),
             connections=self.connections,
             greeter=greeter,
-            guards=Guards(self.committer, self.connections, self.dispatch, self.clock, self.settings),
+            guards=self.guards,
             clock=self.clock,
             settings=self.settings,
         )
@@ -261,27 +262,18 @@ class Engine:
             await self._web.stop()
 
     def _make_sharing(self, bus: Bus) -> Sharing:
-        relay = Relay(
+        return Sharing(
             bus=bus,
             replica=self.ids.replica,
             committer=self.committer,
             connections=self.connections,
+            catalogue=self.catalogue,
             dispatch=self.dispatch,
             endings=self.endings,
-            catalogue=self.catalogue,
-            clock=self.clock,
-        )
-        sweep = Sweep(
-            committer=self.committer,
-            connections=self.connections,
-            dispatch=self.dispatch,
-            endings=self.endings,
-            catalogue=self.catalogue,
+            gateway=self.gateway,
             clock=self.clock,
             settings=self.settings,
         )
-        presence = Presence(self.committer, self.clock, self.settings, self.ids.replica, send_on=self.gateway.send_on)
-        return Sharing(bus, relay, sweep, presence, self.dispatch, self.gateway)
 
     def _door(self) -> Door:
         api = Api(
@@ -292,8 +284,14 @@ class Engine:
             store=self.store,
             settings=self.settings,
             is_ready=lambda: self._is_ready,
+            metrics=self._metrics,
         )
         return Door(self._access(), api, self.gateway)
+
+    def _metrics(self) -> Response:
+        from .metrics import Page
+
+        return Page(self.counts, self.committer, self.connections, self.guards, self.doubts).response()
 
     def _access(self) -> Access:
         if not self.settings.dev and self._listens:

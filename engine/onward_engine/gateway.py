@@ -156,7 +156,7 @@ class Gateway:
             self._committer.submit(op, ignore)
         connection.vitals = beat
         if connection.free > 0:
-            self._dispatch.look()
+            self._dispatch.freed(connection)
 
     def _drain(self, connection: Connection, drain: Drain) -> None:
         if drain.reason == "rotate":

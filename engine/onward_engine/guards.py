@@ -44,6 +44,19 @@ class Guards:
         self._clock = clock
         self._times = settings.times
         self._accepted: dict[Connection, Hello] = {}
+        self._past_ms = 0
+        self.ended = {"recovered": 0, "given_up": 0, "died": 0}
+        """How often a guard has gone, by what had become of its worker."""
+
+    @property
+    def open(self) -> int:
+        """Return how many guards are connected."""
+        return len(self._accepted)
+
+    @property
+    def guarded_ms(self) -> int:
+        """Return for how long guards have been connected, added up."""
+        return self._past_ms + sum(map(self._age_ms, self._accepted))
 
     def use(self, guard: Connection, frame: FromWorker) -> None:
         """Use a frame of a guard's connection."""
@@ -59,9 +72,10 @@ class Guards:
 
     def gone(self, guard: Connection) -> None:
         """Note the end of a guard's connection. Its worker has moved again, or its machine is gone."""
-        hello = self._accepted.pop(guard, None)
+        hello = self._dismiss(guard, "recovered")
         if hello is not None:
-            self._committer.submit(self._op(hello, self._times.grace_ms), ignore)
+            if not self._is_guarded(hello.instance):  # by a newer connection of its guard
+                self._committer.submit(self._op(hello, self._times.grace_ms), ignore)
             self._release(guard)
             _log.info("guard disconnected", worker=guard.instance, reason=guard.fault)
 
@@ -93,13 +107,16 @@ class Guards:
     def _release(self, guard: Connection) -> None:
         worker = self._connections.newest(guard.instance)
         if worker is not None:
-            worker.is_guarded = any(other.instance == guard.instance for other in self._accepted)
+            worker.is_guarded = self._is_guarded(guard.instance)
             worker.forgive()  # what it says now is on its way
-            self._dispatch.look()
+            self._dispatch.freed(worker)
+
+    def _is_guarded(self, instance: str) -> bool:
+        return any(guard.instance == instance for guard in self._accepted)
 
     def _bye(self, guard: Connection, bye: Bye) -> None:
         """The process is dead, or has stood still for too long: others go on with its runs at once."""
-        hello = self._accepted.pop(guard, None)
+        hello = self._dismiss(guard, "given_up" if bye.exit_status is None else "died")
         if hello is None:
             return
         _log.error("worker lost", worker=hello.instance, reason=bye.reason, exit_status=bye.exit_status)
@@ -108,6 +125,16 @@ class Guards:
         if worker is not None:
             worker.fault = f"its guard says: {bye.reason}"
             worker.transport.abort()
+
+    def _dismiss(self, guard: Connection, end: str) -> Hello | None:
+        hello = self._accepted.pop(guard, None)
+        if hello is not None:
+            self._past_ms += self._age_ms(guard)
+            self.ended[end] += 1
+        return hello
+
+    def _age_ms(self, guard: Connection) -> int:
+        return self._clock.wall_ms() - guard.connected_at_ms
 
     def _op(self, hello: Hello, delay_ms: int, *, is_over: bool = False) -> Guard:
         now_ms = self._clock.wall_ms()

@@ -25,6 +25,8 @@ from .store.port import Ingest as IngestOp
 
 UNKNOWN_FUNCTION = "unknown_function"
 CLEANUP_MS = 30_000
+REASON_BYTES_MAX = 1_024
+"""Of a cancellation: it is stored with the run and with its journal, and told to its worker."""
 
 _BREATH_BYTES = 256 * KIB  # checked without a pause: about 3 ms
 
@@ -63,6 +65,9 @@ class Ingest:
 
     async def cancel(self, run: str, reason: str = "", cleanup_ms: int = CLEANUP_MS) -> str:
         """Cancel a run; a running one gets `cleanup_ms`. Returns cancelled, cancelling, terminal or unknown."""
+        if len(reason.encode()) > REASON_BYTES_MAX or "\0" in reason:
+            message = f"A reason is a text of at most {REASON_BYTES_MAX:,} bytes, without the character 0."
+            raise Refused(Rejected("bad_request", message))
         op = CancelRun(now_ms=self._clock.wall_ms(), run=run, reason=reason, cleanup_ms=cleanup_ms)
         return await self._committer.commit(op)
 

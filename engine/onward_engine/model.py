@@ -32,7 +32,7 @@ class Status(StrEnum):
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class Run(Struct, frozen=True, kw_only=True, gc=False):
     """One run. Only a claim raises `epoch`. `seq` is the last stored frame of that epoch; `pos` the last engine entry,
     `seen` the highest that the worker has marked. `holder` and `generation` name the connection that executes it or has
     it parked in memory. `strikes` counts the workers that were lost under it, one after the other, without progress.
@@ -67,7 +67,7 @@ class Run(Struct, frozen=True, kw_only=True):
     ended_at_ms: int = 0
 
 
-class Assignment(Struct, frozen=True):
+class Assignment(Struct, frozen=True, gc=False):
     """A claimed run with everything that its worker needs, except its journal if `is_whole` is False."""
 
     run: Run

@@ -8,25 +8,58 @@ import asyncio
 from contextlib import suppress
 
 from .bus import Bus
-from .commit import Refused
+from .catalogue import Catalogue
+from .clock import Clock
+from .commit import Committer, Refused
+from .connections import Connections
 from .dispatch import Dispatch
 from .duties.presence import Presence
 from .duties.sweep import Sweep
+from .endings import Endings
 from .gateway import Gateway
 from .relay import Relay
+from .settings import Settings
 
 
 class Sharing:
     """These parts with one life."""
 
     def __init__(
-        self, bus: Bus, relay: Relay, sweep: Sweep, presence: Presence, dispatch: Dispatch, gateway: Gateway
+        self,
+        *,
+        bus: Bus,
+        replica: str,
+        committer: Committer,
+        connections: Connections,
+        catalogue: Catalogue,
+        dispatch: Dispatch,
+        endings: Endings,
+        gateway: Gateway,
+        clock: Clock,
+        settings: Settings,
     ) -> None:
         self._bus = bus
-        self._relay = relay
-        self._sweep = sweep
-        self._presence = presence
         self._dispatch = dispatch
+        self._relay = Relay(
+            bus=bus,
+            replica=replica,
+            committer=committer,
+            connections=connections,
+            dispatch=dispatch,
+            endings=endings,
+            catalogue=catalogue,
+            clock=clock,
+        )
+        self._sweep = Sweep(
+            committer=committer,
+            connections=connections,
+            dispatch=dispatch,
+            endings=endings,
+            catalogue=catalogue,
+            clock=clock,
+            settings=settings,
+        )
+        self._presence = presence = Presence(committer, clock, settings, replica, send_on=gateway.send_on)
         dispatch.may_assign = lambda: presence.is_current
         gateway.may_renew = lambda: presence.is_current or not self.has_company
         presence.on_company = self._met

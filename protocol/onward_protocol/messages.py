@@ -27,7 +27,7 @@ Hash64 = Annotated[int, Meta(ge=0)]
 """An unsigned 64-bit hash."""
 
 
-class Wire(Struct, frozen=True, array_like=True, omit_defaults=False):
+class Wire(Struct, frozen=True, array_like=True, omit_defaults=False, gc=False):
     """Base of everything that is sent: an array, immutable, compared by value."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from onward.calls import RunStatus
 from onward.client import Client
@@ -44,9 +44,10 @@ UNFINISHED: tuple[RunStatus, ...] = ("queued", "assigned", "orphaned", "parked",
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """The end of a worker, or of the engine if there is no name, and when somebody was in its place."""
+    """The end of an engine, a database or a worker, and when somebody was in its place."""
 
-    worker: str
+    whom: Literal["engine", "postgres", "worker"]
+    name: str
     at_ms: int
     replaced_at_ms: int
 
@@ -143,7 +144,7 @@ class Arena:
         killed_at_ms = now_ms()
         self.engines[port].kill()
         await self.start_engine(port)
-        self.kills.append(Kill("", killed_at_ms, now_ms()))
+        self.kills.append(Kill("engine", f"engine-{port}", killed_at_ms, now_ms()))
 
     async def kill_postgres(self) -> None:
         """Kill all processes of the database and start it again at once."""
@@ -151,13 +152,13 @@ class Arena:
         killed_at_ms = now_ms()
         await asyncio.to_thread(self.postgres.kill)
         await asyncio.to_thread(self.postgres.start)
-        self.kills.append(Kill("", killed_at_ms, now_ms()))
+        self.kills.append(Kill("postgres", "postgres", killed_at_ms, now_ms()))
 
     async def kill_worker(self) -> None:
         """Kill a worker; another one takes its place."""
         worker = self.workers.pop(self.rng.randrange(len(self.workers)))
         self.losses.append(Loss(worker.name, now_ms(), NEVER_MS))
-        self.kills.append(Kill(worker.name, now_ms(), now_ms()))
+        self.kills.append(Kill("worker", worker.name, now_ms(), now_ms()))
         worker.kill()
         await self.start_worker()
 

@@ -21,7 +21,7 @@ from tests.support.overheard import Overheard
 
 T = TypeVar("T")
 
-LEDGER, ACKS, FAILURES = "ledger", "acks", "failures"
+LEDGER, ACKS, LINES, FAILURES = "ledger", "acks", "lines", "failures"
 
 
 class Began(Struct, tag="began"):
@@ -50,13 +50,29 @@ class Acked(Struct):
     """A worker was told that a result is durable."""
 
     at_ms: int
+    worker: str
     run: str
     key: str
     output: bytes
 
 
+class Connected(Struct, tag="connected"):
+    """An engine has taken a worker in, with all that it holds."""
+
+    at_ms: int
+    worker: str
+
+
+class Broken(Struct, tag="broken"):
+    """The connection of a worker is gone."""
+
+    at_ms: int
+    worker: str
+
+
 _lines = msgspec.json.Decoder(Began | Ended)
 _acks = msgspec.json.Decoder(Acked)
+_connections = msgspec.json.Decoder(Connected | Broken)
 
 
 class Notebook:
@@ -122,11 +138,21 @@ class NotedAcks(Overheard):
 
     def __init__(self, home: Path, worker: str) -> None:
         super().__init__()
-        self._notebook = Notebook(home / ACKS / worker)
+        self._worker = worker
+        self._acks = Notebook(home / ACKS / worker)
+        self._lines = Notebook(home / LINES / worker)
 
     def durable(self, run: str, key: str, output: bytes) -> None:
         """Note a result that is durable."""
-        self._notebook.write(Acked(now_ms(), run, key, output), is_synced=False)
+        self._acks.write(Acked(now_ms(), self._worker, run, key, output), is_synced=False)
+
+    def connected(self) -> None:
+        """Note a connection that serves."""
+        self._lines.write(Connected(now_ms(), self._worker), is_synced=False)
+
+    def broken(self) -> None:
+        """Note the end of a connection."""
+        self._lines.write(Broken(now_ms(), self._worker), is_synced=False)
 
 
 def read_ledger(home: Path) -> Ledger:
@@ -144,6 +170,11 @@ def read_ledger(home: Path) -> Ledger:
 def read_acks(home: Path) -> list[Acked]:
     """Return what all workers were told."""
     return list(_read(home / ACKS, _acks))
+
+
+def read_connections(home: Path) -> list[Connected | Broken]:
+    """Return when which workers were connected, each one's in their order."""
+    return list(_read(home / LINES, _connections))
 
 
 def _read(folder: Path, decoder: msgspec.json.Decoder[T]) -> Iterator[T]:

@@ -9,7 +9,8 @@ from onward_engine.store.port import RunFilter, Store
 from onward_engine.store.tables import Journal
 
 from tests.chaos.arena import Arena
-from tests.chaos.notes import Acked, read_acks, read_ledger
+from tests.chaos.notes import Acked, read_acks, read_connections, read_ledger
+from tests.chaos.recovery import Witnesses, after_databases, after_engines, after_workers
 from tests.support.checker import violations
 from tests.support.history import History, Stored, stored
 from tests.support.ledger import Execution, Ledger
@@ -23,7 +24,7 @@ IN_FLIGHT_MS = 100
 
 @dataclass(slots=True)
 class Verdict:
-    """What became of a round. `recoveries_ms` go from each fault to the moment at which its runs moved again."""
+    """What became of a round. `recoveries_ms` go from each kill to the moment at which all moved again that it met."""
 
     problems: list[str] = field(default_factory=list[str])
     runs: int = 0
@@ -58,7 +59,7 @@ async def judge(arena: Arena, store: Store, *, is_gentle: bool, unacked_max: int
         executions=len(ledger.executions),
         repeated=sum(_repeats(executions) for executions in ledger.by_step.values()),
         stale=len(stale),
-        recoveries_ms=list(_recoveries_ms(ledger, arena)),
+        recoveries_ms=list(_recoveries_ms(ledger, acks, arena)),
     )
 
 
@@ -107,18 +108,13 @@ def _stale(ledger: Ledger, acks: list[Acked], arena: Arena) -> Iterator[str]:
             newest[one.run] = one
 
 
-def _recoveries_ms(ledger: Ledger, arena: Arena) -> Iterator[int]:
-    """Return how long it took until what a kill has interrupted went on: the same step elsewhere after a worker's,
-    any step after an engine's.
-    """
-    for kill in arena.kills:
-        later = [one for one in ledger.executions if one.began_at_ms >= kill.replaced_at_ms]
-        if not kill.worker:
-            yield from (one.began_at_ms - kill.at_ms for one in later[:1])
-        interrupted = [one for one in ledger.executions if one.worker == kill.worker and one.ended_at_ms is None]
-        for one in interrupted:
-            again = [other for other in later if (other.run, other.step) == (one.run, one.step)]
-            yield from (other.began_at_ms - kill.at_ms for other in again[:1])
+def _recoveries_ms(ledger: Ledger, acks: list[Acked], arena: Arena) -> Iterator[int]:
+    """Return how long it took after each kill until what it has interrupted went on."""
+    witnesses = Witnesses(ledger, acks, read_connections(arena.home))
+    of_whom = {whom: [kill for kill in arena.kills if kill.whom == whom] for whom in ("engine", "postgres", "worker")}
+    yield from after_engines(of_whom["engine"], witnesses)
+    yield from after_databases(of_whom["postgres"], witnesses)
+    yield from after_workers(of_whom["worker"], witnesses)
 
 
 def _was_in_flight(one: Execution, arena: Arena) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from string import ascii_letters
 from typing import Any, cast
 
 import pytest
 from onward_engine.store.port import Admit, Applied, CancelRun, Claim, Ingest, NewEvent, Op, Rejected, StartRun
-from onward_protocol.messages import Event, EventWait, Parked, Seen, StepDone, WaitOpened
+from onward_protocol.messages import Event, EventWait, Parked, Seen, Sleep, StepDone, WaitOpened
 
 from tests.conformance.driver import Driver, function
 
@@ -16,6 +18,15 @@ NO_BYTES = Event("evt_x", "work.asked", cast("bytes", 7), 1, 0)  # breaks after 
 
 def poison(driver: Driver, event: Event) -> Op[Any]:
     return Ingest(driver.now, (NewEvent(event),))
+
+
+async def test_a_key_that_is_too_long_for_an_index_harms_nobody(driver: Driver) -> None:
+    run = await driver.running()
+    key = "".join(random.Random(1).choices(ascii_letters, k=20_000))  # it cannot be compressed
+    frame = driver.frame(run, 1, WaitOpened(key, Sleep(1_000)), outcome=Parked())
+    _, started = await driver.apply(frame, StartRun(driver.now, "run_s", "shop/work", b""))
+    assert started == "run_s"
+    assert len(await driver.claim("work")) == 1
 
 
 @pytest.mark.parametrize("event", [NO_TEXT, NO_BYTES], ids=["refused", "broken"])

@@ -60,7 +60,8 @@ async def test_the_runs_of_a_dead_replicas_workers_wait_for_them_and_then_go_to_
     run, elsewhere = await running_at(driver, "a"), await running_at(driver, "b", OTHER)
     driver.now += DEAD_MS
     await beat(driver, "b")
-    assert await take_over(driver, "a") == TakenOver(1, is_done=True)
+    assert await take_over(driver, "a") == TakenOver(1, is_done=True, is_dropped=True)
+    assert await take_over(driver, "a") == TakenOver(0, is_done=True)  # it was somebody else
     assert (await driver.status(run), await driver.status(elsewhere)) == (Status.ORPHANED, Status.ASSIGNED)
     driver.now += ADOPTION_MS - 1
     assert await driver.claim("work", instance=OTHER, generation=2) == ()
@@ -85,7 +86,7 @@ async def test_a_worker_that_has_reached_another_replica_keeps_its_runs(driver: 
     run = await running_at(driver, "a")
     answer = await enter(driver, WORKER, "b", run)
     driver.now += DEAD_MS
-    assert await take_over(driver, "a") == TakenOver(0, is_done=True)
+    assert await take_over(driver, "a") == TakenOver(0, is_done=True, is_dropped=True)
     assert (answer.resumed[0].owned, await driver.status(run)) == (True, Status.ASSIGNED)
 
 
@@ -102,7 +103,7 @@ async def test_what_is_parked_stays_parked_when_its_replica_dies(driver: Driver)
     run = await running_at(driver, "a")
     await driver.checkpoint(run, 1, WaitOpened("e", EventWait("go")), outcome=Parked())
     driver.now += DEAD_MS
-    assert await take_over(driver, "a") == TakenOver(0, is_done=True)
+    assert await take_over(driver, "a") == TakenOver(0, is_done=True, is_dropped=True)
     assert await driver.status(run) is Status.PARKED
 
 
@@ -112,7 +113,7 @@ async def test_a_takeover_goes_on_where_the_one_before_has_ended(driver: Driver)
     assert await take_over(driver, "a", limit=2) == TakenOver(2, is_done=False)
     assert (await beat(driver, "b")).silent == ("a",)
     assert await take_over(driver, "a", limit=2) == TakenOver(2, is_done=False)
-    assert await take_over(driver, "a", limit=2) == TakenOver(1, is_done=True)
+    assert await take_over(driver, "a", limit=2) == TakenOver(1, is_done=True, is_dropped=True)
     assert {await driver.status(run) for run in runs} == {Status.ORPHANED}
     assert (await beat(driver, "b")).silent == ()
 
@@ -172,7 +173,7 @@ async def test_a_replica_that_stops_takes_itself_over(driver: Driver) -> None:
     run = await running_at(driver, "a")
     await beat(driver, "a")
     op = TakeOver(driver.now, "a", driver.now, driver.now, 10)
-    assert await driver.one(op) == TakenOver(1, is_done=True)
+    assert await driver.one(op) == TakenOver(1, is_done=True, is_dropped=True)
     assert [assignment.run.id for assignment in await driver.claim("work", instance=OTHER)] == [run.id]
     driver.now += DEAD_MS
     assert (await beat(driver, "b")).silent == ()

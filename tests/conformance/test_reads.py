@@ -31,6 +31,13 @@ async def test_unknown_things_are_none(driver: Driver) -> None:
     assert await driver.store.steps("run_nobody") == StepPage()
 
 
+async def test_what_no_store_could_hold_is_not_there_either(driver: Driver) -> None:
+    assert await driver.store.run("a\0b") is None
+    assert await driver.store.event("a\0b") is None
+    assert await driver.store.steps("a\0b") == StepPage()
+    assert await driver.store.runs(RunFilter(function="a\0b")) == []
+
+
 async def test_runs_come_newest_first_in_pages_that_neither_overlap_nor_skip(driver: Driver) -> None:
     started = [await driver.start("work") for _ in range(7)]
     seen: list[str] = []

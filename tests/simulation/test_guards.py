@@ -17,6 +17,7 @@ from tests.support.cluster import URL, WorkerProcess
 from tests.support.ledger import now_ms
 from tests.support.stage import Stage, play, until
 from tests.support.stories import Act, Nap
+from tests.support.transport import has_ended
 
 SHORT, LONG = 10, 20_000
 
@@ -33,7 +34,7 @@ async def guarded(stage: Stage, who: Identity) -> AsyncGenerator[Guard]:
     with stage.network.on_host("supervisor"):
         guard = Guard(
             who,
-            dial=Dialer(URL, lambda: "", open_socket=stage.network.dial),
+            dial=Dialer(URL, lambda: "", open_socket=stage.network.dial, has_ended=has_ended),
             uniform=lambda low, _: low,
             clock_ms=lambda: int(asyncio.get_running_loop().time() * 1000),
         )
@@ -113,6 +114,25 @@ def test_a_guard_that_goes_without_a_word_leaves_the_worker_as_long_as_any_silen
     assert 14_900 < play(scene) < 16_100
 
 
+def test_a_late_end_of_its_guards_older_connection_takes_nothing_from_a_worker() -> None:
+    """The older one was silent, so its end is noticed long after the guard is back."""
+
+    async def scene(stage: Stage) -> None:
+        worker = await stand_still(stage)
+        async with guarded(stage, identity_of(worker)) as guard:
+            async with guarded(stage, identity_of(worker)) as older:
+                await older.is_welcome.wait()
+                await guard.is_welcome.wait()
+            worker.link.cut()
+            await asyncio.sleep(60)
+            assert len(stage.executions("second")) == 1
+            stage.cluster.resume(worker)
+            await asyncio.sleep(0.5)
+        await everything_once(stage)
+
+    play(scene)
+
+
 def test_a_process_that_is_reported_dead_has_its_runs_handed_on_at_once() -> None:
     """Although its connection seems to be open: the machine is not dead, but a packet was lost."""
 
@@ -179,7 +199,7 @@ def test_who_does_not_know_the_session_is_no_guard(wrong: dict[str, str]) -> Non
         worker = await stage.join()
         guard = Guard(
             replace(identity_of(worker), **wrong),
-            dial=Dialer(URL, lambda: "", open_socket=stage.network.dial),
+            dial=Dialer(URL, lambda: "", open_socket=stage.network.dial, has_ended=has_ended),
             uniform=lambda low, _: low,
             clock_ms=lambda: 0,
         )

@@ -18,6 +18,7 @@ from onward_engine.store.memory import MemoryStore
 
 from tests.support import Network, simulate
 from tests.support.stage import until
+from tests.support.transport import has_ended
 
 PORT = 8484
 URL = f"http://127.0.0.1:{PORT}"
@@ -93,7 +94,7 @@ class Site:
     async def join(self, name: str, bytes_s: int | None) -> Worker:
         with self.network.on_host(name) as link:
             link.latency_ms = (200, 200) if bytes_s else (1, 1)
-            dial = Dialer(URL, lambda: "", open_socket=self.network.dial)
+            dial = Dialer(URL, lambda: "", open_socket=self.network.dial, has_ended=has_ended)
 
             async def counted() -> Link:
                 self.dialled.append(name)

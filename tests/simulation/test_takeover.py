@@ -101,6 +101,23 @@ def test_a_step_is_not_tried_again_in_a_worker_without_a_lease() -> None:
     play(scene)
 
 
+def test_a_worker_whose_socket_went_while_it_stood_still_counts_that_from_before_it() -> None:
+    async def scene(stage: Stage) -> None:
+        sleeper = await stage.join()
+        await stage.tell(Act("shaky", 1_000, failures=2, backoff_ms=300))
+        await stage.join()
+        await stage.began("shaky")
+        stage.cluster.stop(sleeper)
+        sleeper.link.cut()
+        sleeper.link.refuse()
+        await stage.began("shaky", times=2)
+        stage.cluster.resume(sleeper)
+        await stage.ended()
+        assert [one.worker for one in stage.executions("shaky")] == ["worker-1", "worker-2", "worker-2"]
+
+    play(scene)
+
+
 def test_a_step_is_tried_again_in_its_worker_once_it_has_a_lease_again() -> None:
     async def scene(stage: Stage) -> None:
         worker = await stage.join()

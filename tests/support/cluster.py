@@ -22,13 +22,11 @@ from tests.support.link import Link
 from tests.support.network import Network
 from tests.support.server import InOrder
 from tests.support.stories import make_app
+from tests.support.transport import has_ended
 from tests.support.witness import Disk, Witness
 
 PORT = 8484
 URL = f"http://127.0.0.1:{PORT}"
-
-UNAWARE_S = Times().grace_ms * 3 / 4000
-"""A worker that stood still finds its socket gone when it goes on, and may start bodies for so long after that."""
 
 
 @dataclass(eq=False, slots=True)
@@ -160,7 +158,7 @@ class Cluster:
                 concurrency=self._slots,
                 checkpoint=self._checkpoint,
                 park_ttl=self._park_ttl,
-                dial=self._tapped(name, Dialer(URL, lambda: "", open_socket=self.network.dial)),
+                dial=self._tapped(name, Dialer(URL, lambda: "", open_socket=self.network.dial, has_ended=has_ended)),
                 **options,
             )
             process = WorkerProcess(name, asyncio.create_task(worker.run()), link, worker=worker)
@@ -239,8 +237,8 @@ class Cluster:
         """Look at a body that begins: it is not too far ahead of what is durable, and nobody else has its run."""
         if not self.hosts.wakes_up(execution.worker):
             execution.complaints += self._unsafe(execution)
-        if self.hosts.wakes_up(execution.worker, UNAWARE_S):
-            return  # it had decided to begin before it was stopped, or cannot know yet how long its socket is gone
+        if self.hosts.wakes_up(execution.worker):
+            return  # it had decided to begin before it was stopped
         if now_ms() - self._engine_started_at_ms < Times().lease_ms:
             return  # an engine that starts waits for a holder less long than the holder's lease may last
         run, values = execution.run, self.witness.values

@@ -2,6 +2,7 @@
 
 import contextvars
 import enum
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -107,6 +108,14 @@ class Lane:
         self._closed = True
         self._under_way.clear()
         self._here.clear()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether an end has arrived, although the receiver may not have got so far."""
+        if self._link.vanishes(self._direction) or self._link.stalls(self._direction):
+            return False
+        ends = (when for when, item in self._under_way if item in (Signal.END, Signal.RESET))
+        return self._closed or next(ends, math.inf) <= self._loop.now_s
 
     def wake(self) -> None:
         """Go on when something is there to be delivered; harmless at any time."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from onward_protocol.codec import decode_entries
-from onward_protocol.messages import Ack, Assign, Checkpoint, EngineFrame, Journal, StepDone, WorkerFrame
+from onward_protocol.messages import Ack, Assign, Checkpoint, EngineFrame, Journal, StepDone, Welcome, WorkerFrame
 
 NO_ENTRIES: Final = b"\x90"
 
@@ -36,12 +36,20 @@ class Overheard:
         for frame in frames:
             if isinstance(frame, Ack):
                 self._note(frame)
+            elif isinstance(frame, Welcome):
+                self.connected()
             elif isinstance(frame, Assign | Journal):
                 self.read.update((frame.run, one.epoch, one.seq, one.entries) for one in frame.segments)
 
     def durable(self, run: str, key: str, output: bytes) -> None:
         """Note a result that is durable."""
         self.acked[run, key] = output
+
+    def connected(self) -> None:
+        """Note that the engine has taken a worker in, with all that it holds."""
+
+    def broken(self) -> None:
+        """Note that a worker's connection is gone."""
 
     def _note(self, ack: Ack) -> None:
         for seq in range(1, ack.seq + 1):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from onward.connection.link import Dial, WebSocketLink
+from onward.connection.link import Dial, LinkLost, WebSocketLink
 from onward.connection.link import Link as WorkerLink
 from onward_protocol.codec import decode_engine_message, decode_worker_message
 from onward_protocol.messages import EngineFrame, WorkerFrame
@@ -112,9 +112,16 @@ class TappedLink:
     async def receive(self) -> bytes:
         """Return the next message that passes."""
         while not self._came:
-            self._pass(DOWN, await self._inner.receive(), self._came.append)
+            self._pass(DOWN, await self._received(), self._came.append)
             await self._released.wait()
         return self._came.popleft()
+
+    async def _received(self) -> bytes:
+        try:
+            return await self._inner.receive()
+        except LinkLost:
+            self._tap.overheard.broken()
+            raise
 
     def listen(self, received: Callable[[bytes], None]) -> None:
         """Hand over messages that pass as they arrive."""
@@ -139,6 +146,10 @@ class TappedLink:
         """Close the link behind everything that is held."""
         await self._released.wait()
         await self._inner.close(code)
+
+    def is_gone(self) -> bool:
+        """Tell whether the other end is gone."""
+        return self._inner.is_gone()
 
     def hold(self, passing: Passing, ms: int) -> None:
         """Keep this message and all behind it for so long."""

@@ -164,6 +164,11 @@ class VirtualTransport(_FlowControlMixin):
         if self._closing:
             self._finish_when_flushed()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the other end's end has arrived."""
+        return self._into.has_ended
+
     def receive(self, item: Item) -> None:
         """Take what has arrived, as the system and the event loop would together."""
         if isinstance(item, Signal) and item in HANDSHAKE:
@@ -223,6 +228,11 @@ class VirtualTransport(_FlowControlMixin):
     def _say_end(self) -> None:
         if not self._eof_sent:
             self._out.send(Signal.END)
+
+
+def has_ended(sock: VirtualSocket) -> bool:
+    """Tell whether the other end's end has arrived, although nobody has read so far."""
+    return sock.transport is not None and sock.transport.has_ended
 
 
 def reset_error() -> OSError:

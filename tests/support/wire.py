@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import enum
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -55,6 +56,7 @@ class MessageLane:
         self.cut: Callable[[], None] = _nowhere
         self._wires, self._link, self._way = wires, link, way
         self._under_way: deque[Item] = deque()
+        self._end_at_s = math.inf
         self._last_s = 0.0
         self._stalled = 0
         self._is_closed = False
@@ -72,7 +74,14 @@ class MessageLane:
             flight_s = self._link.flight_ms(self._wires.rng) / 1000
             self._last_s = max(self._last_s, self._wires.loop.now_s + flight_s)
             self._under_way.append(item)
+            self._end_at_s = self._last_s if item is Sign.END else self._end_at_s
             self._wires.loop.happen_at(self._last_s, self._arrive, context=self.context)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end has arrived, although a process that stands still has not noticed."""
+        is_held = self._link.vanishes(self._way) or self._link.stalls(self._way)
+        return self._is_closed or (self._wires.loop.now_s >= self._end_at_s and not is_held)
 
     def close(self) -> None:
         """Drop what is under way, and carry nothing more."""
@@ -228,6 +237,10 @@ class WorkerEnd:
         if not self.is_over:
             self._up.send(Sign.END)
             self.lose()
+
+    def is_gone(self) -> bool:
+        """Tell whether the other end is gone."""
+        return self._down.has_ended
 
     def take(self, item: Item) -> None:
         """Take what has arrived."""

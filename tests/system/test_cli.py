@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -53,12 +53,14 @@ def sent(system: System, names: str) -> str:
 
 
 def test_help_is_quick() -> None:
+    """In processor time, which does not depend on what else the machine does."""
     script = Path(sys.executable).with_name("worker")
     times: list[float] = []
-    for _ in range(5):
-        began = time.perf_counter()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([script, "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) <= HELP_S_MAX
 
 
@@ -222,3 +224,23 @@ def test_ctrl_c_ends_a_command_quietly(system: System) -> None:
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(5) == 130
     assert "Traceback" not in system.log("waiting")
+
+
+def test_the_database_of_engines_on_postgresql_is_looked_after(postgres_url: str, system: System) -> None:
+    migrated = worker(system, "engine", "migrate", "--db", postgres_url)
+    assert (migrated.returncode, ": schema " in migrated.stdout) == (0, True)
+    checked = worker(system, "engine", "check", ONWARD_DB=postgres_url)
+    assert (checked.returncode, checked.stdout.endswith(": no problems\n")) == (0, True)
+
+
+def test_a_backup_of_postgresql_is_left_to_its_own_tool(system: System) -> None:
+    ended = worker(system, "engine", "backup", "copy", "--db", "postgresql://me:s3cret@127.0.0.1/shop")
+    assert (ended.returncode, "s3cret" in ended.stderr) == (2, False)
+    assert "help: pg_dump --format=custom --schema=onward --file=copy" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "migrate", "start"])
+def test_a_database_that_cannot_be_reached_is_one_sentence_without_the_password(system: System, command: str) -> None:
+    ended = worker(system, "engine", command, "--db", "postgresql://me:s3cret@127.0.0.1:1/shop")
+    assert (ended.returncode, "s3cret" in ended.stderr + ended.stdout) == (6, False)
+    assert "the database shop at 127.0.0.1:1 cannot be reached" in ended.stderr

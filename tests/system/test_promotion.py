@@ -7,9 +7,13 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+import asyncpg
+import msgspec
 import pytest
 from onward_engine.model import Run, Status
+from onward_engine.store import promotion
 from onward_engine.store.port import RunFilter, StoreRefused
 from onward_engine.store.postgres import PostgresStore
 from onward_engine.store.promotion import promote, withdraw
@@ -152,6 +156,47 @@ async def test_it_can_be_taken_back_until_an_engine_has_worked_there(tmp_path: P
     with pytest.raises(StoreRefused, match="would lose what it accepted"):
         await withdraw(tmp_path / "onward.db", postgres_url)
     await new.store.close()
+
+
+async def test_only_the_file_that_was_promoted_can_take_it_back(tmp_path: Path, postgres_url: str) -> None:
+    old, _ = await filled(tmp_path / "onward.db")
+    await old.store.close()
+    other, _ = await filled(tmp_path / "other.db")
+    await other.store.close()
+    new, _ = await promoted(old, tmp_path / "onward.db", postgres_url)
+    with pytest.raises(StoreRefused, match="was not promoted"):
+        await withdraw(tmp_path / "other.db", postgres_url)
+    with pytest.raises(StoreRefused, match="another history"):
+        await promoted(other, tmp_path / "other.db", postgres_url)
+    assert await new.store.runs(RunFilter())
+    await new.store.close()
+
+
+async def test_large_rows_are_sent_a_few_at_a_time(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "CHUNK_BYTES", 1_000)
+    sizes: list[int] = []
+    copy = asyncpg.Connection.copy_records_to_table
+
+    async def measured(connection: Any, table: str, *, records: list[Any], columns: list[str]) -> str:
+        sizes.append(len(msgspec.msgpack.encode(records)))
+        return await copy(connection, table, records=records, columns=columns)
+
+    monkeypatch.setattr(asyncpg.Connection, "copy_records_to_table", measured)
+    old, (executing, *_) = await filled(tmp_path / "onward.db", finished=100)
+    await old.store.close()
+    new, _ = await promoted(old, tmp_path / "onward.db", postgres_url)
+    assert max(sizes) < 40_000
+    assert len([size for size in sizes if size > 1_000]) > 10
+    assert (await new.get(executing)).seq == 1
+    await new.store.close()
+
+
+async def test_the_target_waits_for_a_file_that_takes_long_to_read(postgres_url: str) -> None:
+    async with promotion._target(postgres_url) as connection:
+        for patience in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            assert await connection.fetchval(f"SHOW {patience}") == "0"
 
 
 async def test_a_promotion_that_was_killed_is_repeated(tmp_path: Path, postgres_url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
@@ -112,6 +112,9 @@ class MemoryTables:
 
     def full(self, run: Run) -> Run:
         return self.runs[run.ord]
+
+    def expect(self, ords: Sequence[int]) -> None:
+        """It is all here."""
 
     def add_run(self, run: Run) -> None:
         if run.id in self.ords:

@@ -28,7 +28,7 @@ T_co = TypeVar("T_co", covariant=True)
 # --------------------------------------------------------------------------
 
 
-class Op(Struct, Generic[T_co], frozen=True):
+class Op(Struct, Generic[T_co], frozen=True, gc=False):
     """One semantic operation. `now_ms` is the engine's wall clock at submission."""
 
     now_ms: int
@@ -40,7 +40,7 @@ class Register(Op[None], frozen=True):
     app: AppManifest
 
 
-class NewEvent(Struct, frozen=True):
+class NewEvent(Struct, frozen=True, gc=False):
     """An event to accept. `id` is engine-minted unless the sender gave one (`dedup` is then True: a repeat answers as
     the first time).
     """
@@ -49,7 +49,7 @@ class NewEvent(Struct, frozen=True):
     dedup: bool = False
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, gc=False):
     """The answer for one event; `conflict` when the id was used for a different body."""
 
     id: str
@@ -104,7 +104,7 @@ class Admit(Op[tuple[EngineEntry, ...] | None], frozen=True):
     generation: int
 
 
-class Applied(Struct, frozen=True):
+class Applied(Struct, frozen=True, gc=False):
     """`seq` is what is stored now (0 if the run is unknown); `status` the run's. `reason` says why a frame was turned
     into a named failure.
     """
@@ -257,10 +257,11 @@ class Present(Op[Company], frozen=True):
 
 
 class TakenOver(Struct, frozen=True):
-    """How many runs were orphaned; whether that was all."""
+    """How many runs were orphaned; whether that was all. `is_dropped`: this was what ended the replica."""
 
     runs: int
     is_done: bool
+    is_dropped: bool = False
 
 
 class TakeOver(Op[TakenOver], frozen=True):
@@ -378,6 +379,15 @@ class Unclear(Struct, frozen=True):
     run: str = ""
 
 
+class Happened(Struct, frozen=True):
+    """Something that is counted by function: a run was started, completed, failed, cancelled, orphaned, taken_over from
+    its holder, struck because of that, or charged with the loss of its workers.
+    """
+
+    what: str
+    function: str
+
+
 class Notices(Struct):
     """Beside the outcomes: who must hear of this commit."""
 
@@ -387,6 +397,7 @@ class Notices(Struct):
     finished: list[str] = field(default_factory=list[str])
     superseded: list[Superseded] = field(default_factory=list[Superseded])
     unclear: list[Unclear] = field(default_factory=list[Unclear])
+    happened: list[Happened] = field(default_factory=list[Happened])
     registered: bool = False
     next_due_at_ms: int | None = None
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+from onward_protocol.limits import MIB
 
 from .port import Boot, StoreRefused
 from .postgres import opening as target
@@ -29,7 +30,10 @@ from .sqlite.lock import FileLock
 Row = tuple[Any, ...]
 
 CHUNK_ROWS = 2_000
-"""Rows that are read, hashed and sent at a time: some megabytes, however large the database is."""
+"""Rows that are read, hashed and sent at a time, unless they are large."""
+
+CHUNK_BYTES = 4 * MIB
+"""When a chunk is large enough, however few rows it has."""
 
 _WORD = 2**64
 _texts = msgspec.msgpack.Decoder(list[str])
@@ -71,11 +75,14 @@ class Sum:
     def __init__(self) -> None:
         self.rows = 0
         self.hash = 0
+        self.largest = 0
 
     def add(self, row: Row) -> None:
         """Add a row."""
-        digest = blake2b(msgspec.msgpack.encode(row), digest_size=8).digest()
+        packed = msgspec.msgpack.encode(row)
+        digest = blake2b(packed, digest_size=8).digest()
         self.rows += 1
+        self.largest = max(self.largest, len(packed))
         self.hash = (self.hash + int.from_bytes(digest, "big")) % _WORD
 
     @property
@@ -118,6 +125,7 @@ async def withdraw(path: Path, url: str) -> None:
     lock = FileLock(path)
     try:
         async with _target(url) as connection, connection.transaction():
+            await _check_is_the_one(path, connection)
             if await connection.fetchval("SELECT count(*) FROM writer"):
                 raise StoreRefused(
                     "an engine has worked on the new database: going back would lose what it accepted. "
@@ -159,6 +167,7 @@ async def _target(url: str) -> AsyncGenerator[Connection]:
     try:
         await target.check(connection, url)
         await target.prepare(connection, url, target.random_history)
+        await connection.execute(_AT_LEISURE)
         yield connection
     except asyncpg.PostgresError as error:
         raise target.explain(url, error) from error
@@ -177,6 +186,15 @@ async def _check_empty(connection: Connection) -> None:
             raise StoreRefused(
                 "the new database has runs of another history already. Name an empty database: nothing is mixed"
             )
+
+
+async def _check_is_the_one(path: Path, connection: Connection) -> None:
+    """Refuse a file that is not sealed, and a database that has what came from another one."""
+    sealed = source.sealed_history(path)
+    if sealed is None:
+        raise StoreRefused(f"{path} was not promoted, so there is nothing to take back")
+    if await _meta(connection, "history") != sealed:
+        await _check_empty(connection)
 
 
 async def _copy_all(path: Path, connection: Connection, history: str, note: Callable[[str], None]) -> dict[str, int]:
@@ -200,12 +218,15 @@ async def _copy(db: sqlite3.Connection, connection: Connection, table: Table) ->
         await connection.copy_records_to_table(table.name, records=chunk, columns=columns)
     arrived = Sum()
     select = f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608 - names of ours
-    async for row in connection.cursor(select, prefetch=CHUNK_ROWS):
+    async for row in connection.cursor(select, prefetch=_rows_at_a_time(sent.largest)):
         arrived.add(tuple(row))
     if arrived.figures != sent.figures:
         raise StoreRefused(f"the copy of table {table.name} differs from the file; nothing was kept. Try again")
     return sent.rows
 
+
+_AT_LEISURE = "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0"
+"""The file's journal is put in order before its first row comes: that may take minutes."""
 
 _PUT_HISTORY = "UPDATE meta SET value = $1 WHERE key = 'history'"
 _COLUMNS = """
@@ -222,11 +243,27 @@ def _select(table: Table, columns: list[str]) -> str:
 
 def _chunks(db: sqlite3.Connection, select: str, packed: list[int], sent: Sum) -> Iterator[list[Row]]:
     cursor = db.execute(select)
-    while found := cursor.fetchmany(CHUNK_ROWS):
-        chunk = [_unpacked(row, packed) for row in found]
-        for row in chunk:
-            sent.add(row)
+    chunk: list[Row] = []
+    size = 0
+    for found in cursor:
+        row = _unpacked(found, packed)
+        sent.add(row)
+        chunk.append(row)
+        size += _size(row)
+        if len(chunk) == CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
+
+
+def _rows_at_a_time(largest: int) -> int:
+    """Return how many rows are read back at once, if one of them may be this large."""
+    return max(1, min(CHUNK_ROWS, 8 * CHUNK_BYTES // largest)) if largest else CHUNK_ROWS
+
+
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row if isinstance(value, bytes))
 
 
 def _unpacked(row: Row, packed: list[int]) -> Row:

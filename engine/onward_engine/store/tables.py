@@ -6,7 +6,7 @@ All of it is synchronous and happens inside one transaction. A `Run` read here h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Protocol
 
@@ -32,7 +32,7 @@ class QueueState(IntEnum):
     LINE = 2
 
 
-class QueueRow(Struct, frozen=True):
+class QueueRow(Struct, frozen=True, gc=False):
     """A run that somebody is to claim.
 
     Lower ranks go first, then the order of acceptance: 0 has been started before, 1 is new.
@@ -46,7 +46,7 @@ class QueueRow(Struct, frozen=True):
     flow_key: str = ""
 
 
-class OpenWait(Struct, frozen=True):
+class OpenWait(Struct, frozen=True, gc=False):
     """A wait that nothing has ended yet.
 
     `due_at_ms` None: nothing but what it waits for can end it. `child` is the run of an invoke.
@@ -66,7 +66,7 @@ class Journal(Struct, frozen=True):
     entries: tuple[bytes, ...] = ()
 
 
-class Remembered(Struct, frozen=True):
+class Remembered(Struct, frozen=True, gc=False):
     """The first answer to an event id that its sender chose, and the hash of what was sent with it."""
 
     body: bytes
@@ -131,6 +131,10 @@ class Tables(Protocol):
     def run(self, run: str) -> Run | None: ...
     def run_at(self, ord: int) -> Run: ...
     def full(self, run: Run) -> Run: ...
+    def expect(self, ords: Sequence[int]) -> None:
+        """Hear that these unfinished runs, what they carry and their events are asked for next. Changes nothing."""
+        ...
+
     def add_run(self, run: Run) -> None: ...
     def put_run(self, run: Run) -> None: ...
     def end_run(self, run: Run) -> None:

@@ -77,6 +77,27 @@ async def test_any_statement_may_be_lost(driver: Driver, proxy: WordProxy, word:
     assert len(await driver.claim("work")) == 5
 
 
+async def test_numbers_that_a_crashed_server_gives_out_again_do_not_keep_a_batch_for_ever(
+    driver: Driver, proxy: WordProxy, postgres: PostgresServer, postgres_url: str
+) -> None:
+    await driver.start("work")
+    proxy.cut_at(b"COMMIT\0", "request")
+    starting = asyncio.create_task(driver.start("work"))
+    while not proxy.cuts:  # noqa: ASYNC110 - the proxy shares this loop, and refuses before anybody dials again
+        await asyncio.sleep(0)
+    proxy.refuse()
+    database = postgres_url.rpartition("/")[2]
+    await postgres.execute("SELECT setval('onward.ord', 2, false)", database)  # as it was before all that is forgotten
+    other = PostgresStore(postgres_url)
+    await other.open()
+    await other.apply([StartRun(driver.now, "run_of_another", "shop/work", b"")])
+    await other.close()
+    proxy.heal()
+    async with asyncio.timeout(10):
+        await starting
+    assert len(await driver.claim("work")) == 3
+
+
 async def test_a_store_outlives_its_server(driver: Driver, postgres: PostgresServer) -> None:
     run = await driver.running()
     postgres.kill()

@@ -232,6 +232,17 @@ def test_a_queued_run_is_cancelled_at_once_and_only_once() -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("reason", ["a\0b", "x" * 1_025])
+def test_a_reason_that_not_every_store_takes_cancels_nothing(reason: str) -> None:
+    async def check(running: Engine, _: Peer) -> None:
+        run = await send(running)
+        answer = await ask(running.app, "POST", f"/v1/runs/{run}/cancel", {"reason": reason})
+        assert (answer.status, answer.json["code"]) == (400, "bad_request")
+        assert (await ask(running.app, "POST", f"/v1/runs/{run}/cancel")).status == 202
+
+    with_worker(check)
+
+
 @pytest.mark.parametrize(
     ("method", "target", "status"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from onward_engine.connections import COMPARED
 from onward_engine.engine import Engine
 from onward_engine.incoming import Incoming
 from onward_engine.store.memory import MemoryStore
@@ -171,5 +172,21 @@ def test_a_slot_that_becomes_free_admits_a_waiting_run_first() -> None:
             worker.report(busy, epoch, 1, outcome=RunCompleted(NIL))
             assert (await worker.next(Wake, parked)).slot
             assert worker.holdings.get(waiting) is None
+
+    simulate(main)
+
+
+def test_work_is_dealt_to_many_workers_by_turns_and_those_that_were_full_get_some_again() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            workers = [await Peer(running, instance=f"wrk_{n:02}", slots=1).connect() for n in range(COMPARED + 8)]
+            for _round in range(2):
+                for _worker in workers:
+                    await send(running)
+                async with asyncio.timeout(10):
+                    for worker in workers:
+                        given = await worker.next(Assign)
+                        worker.report(given.run, given.epoch, 1, outcome=RunCompleted(NIL))
+                await asyncio.sleep(10)  # every worker says with a beat that it has room again
 
     simulate(main)

@@ -34,6 +34,15 @@ def test_a_derived_id_never_changes_between_versions() -> None:
     assert derived_id("evt", "run_a", "send", 0) == "evt_3ec23f294db18ec28958f5ec9b863e1f"
 
 
+def test_a_derived_id_begins_with_the_time_of_what_it_comes_from() -> None:
+    event = uuid7_id("evt", AT_MS, b"\0" * 10)
+    run = derived_id("run", event, "shop/work")
+    child = uuid.UUID(derived_id("run", run, "call").removeprefix("run_"))
+    assert (child.version, child.variant, child.int >> 80) == (8, uuid.RFC_4122, AT_MS)
+    assert derived_id("run", event, "shop/other")[:16] == run[:16]
+    assert derived_id("run", event, "shop/other") != run
+
+
 def test_ids_are_recognised() -> None:
     assert is_id(uuid7_id("run", AT_MS, b"\0" * 10), "run")
     assert is_id(derived_id("run", "run_a", "k"), "run")

@@ -26,10 +26,27 @@ def test_steps_may_start_for_twelve_seconds_after_the_newest_answered_beat_was_s
 
 def test_a_lost_socket_ends_the_lease_after_three_quarters_of_the_grace() -> None:
     lease = open_lease()
+    lease.seen(2_000)
     lease.lost(1, 2_000)
     lease.lost(1, 2_500)
     assert lease.may_start(2_749)
     assert not lease.may_start(2_750)
+
+
+def test_a_socket_whose_loss_is_found_after_a_standstill_has_been_gone_since_before_it() -> None:
+    lease = open_lease()
+    lease.seen(2_000)
+    lease.lost(1, 9_000)
+    assert lease.may_start(2_749)
+    assert not lease.may_start(2_750)
+
+
+def test_whoever_was_away_for_more_than_a_tenth_of_the_grace_is_unsure_until_the_socket_is_seen() -> None:
+    lease = open_lease()
+    assert not lease.is_unsure(200)
+    assert lease.is_unsure(201)
+    lease.seen(201)
+    assert not lease.is_unsure(301)
 
 
 def test_a_lost_socket_never_makes_the_lease_longer() -> None:

@@ -431,6 +431,7 @@ def test_a_beat_that_claims_more_messages_than_were_sent_is_an_error() -> None:
 
 def test_no_step_starts_once_the_socket_is_gone_for_three_quarters_of_the_grace() -> None:
     pair = Pair().open()
+    pair.lease.seen(1_000)
     pair.worker.lost(1_000)
     pair.worker.lost(1_500)
     assert pair.worker.may_start(1_749)

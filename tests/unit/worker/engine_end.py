@@ -59,6 +59,9 @@ class Wire:
         self.closed_with = code
         self.up.put_nowait(None)
 
+    def is_gone(self) -> bool:
+        return self.is_cut
+
     def cut(self) -> None:
         """Break it for both ends."""
         self.is_cut = True

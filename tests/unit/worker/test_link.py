@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import http
+import select
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from onward.address import check_privacy, is_loopback, socket_url
-from onward.connection.link import Dialer, DialFailed, LinkLost, Refused, parse_retry_after
+from onward.connection.link import Dialer, DialFailed, LinkLost, Refused, has_ended, parse_retry_after
 from onward.errors import ConfigError
 from onward_protocol.limits import SUBPROTOCOL
 from websockets.asyncio.server import Server, ServerConnection
@@ -19,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from tests.support import Network, simulate
+from tests.support.transport import has_ended as has_ended_virtually
 
 URL = "http://127.0.0.1:8484"
 
@@ -44,7 +47,7 @@ async def server(
 
 
 def dialer(network: Network, token: Callable[[], str] = lambda: "") -> Dialer:
-    return Dialer(URL, token, network.dial)
+    return Dialer(URL, token, network.dial, has_ended_virtually)
 
 
 def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,6 +156,31 @@ def test_a_reset_connection_is_a_lost_link() -> None:
             network.cut()
             with pytest.raises(LinkLost, match="broke"):
                 await link.receive()
+
+    simulate(main)
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="this system does not say so")
+def test_the_end_of_a_connection_is_known_before_what_was_sent_in_front_of_it_is_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
+        with ours:
+            theirs.sendall(b"last words")
+            assert not has_ended(ours)
+            theirs.close()
+            while not has_ended(ours):
+                pass
+            assert ours.recv(100) == b"last words"
+
+
+def test_a_link_that_is_cut_is_gone_although_nobody_has_read_so_far() -> None:
+    async def main(network: Network) -> None:
+        async with server(network):
+            link = await dialer(network)()
+            assert not link.is_gone()
+            network.cut()
+            assert link.is_gone()
 
     simulate(main)
 

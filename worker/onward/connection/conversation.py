@@ -108,6 +108,7 @@ class Conversation:
         self._session_id = ""
         self._generation = 0
         self._uplink: Uplink | None = None
+        self._welcomed_on: Uplink | None = None
         self._unanswered: set[str] = set()
         self._listed: tuple[Held, ...] = ()
         self._granted = 0
@@ -148,9 +149,20 @@ class Conversation:
 
         After a new connection that includes the engine's answer about every run that is held.
         """
+        self._look()
         may = not self._unanswered and self._lease.may_start(self._clock_ms())
         self._is_held_back = self._is_held_back or not may
         return may
+
+    def _look(self) -> None:
+        """Say whether the socket is there. It is asked only after a break: whoever turns without one reads its end."""
+        now_ms, uplink = self._clock_ms(), self._welcomed_on
+        if uplink is None:
+            return
+        if self._lease.is_unsure(now_ms) and uplink.is_gone:
+            self._lease.lost(uplink.session.generation, now_ms)
+        else:
+            self._lease.seen(now_ms)
 
     def say_drain(self) -> None:
         """Ask for no new work, on this connection and on later ones."""
@@ -211,6 +223,7 @@ class Conversation:
                 self._hand_over(uplink, frame)
 
     def _welcomed(self, uplink: Uplink) -> None:
+        self._welcomed_on = uplink
         self._session_id, self._generation = uplink.session.session_id, uplink.session.generation
         self._granted = 0
         self.runs.new_connection()
@@ -236,6 +249,7 @@ class Conversation:
 
     def _prepare(self, uplink: Uplink) -> None:
         """Ask for a beat if there is more credit to give, and let waiting steps go on."""
+        self._look()
         if not self.is_on(uplink):
             return
         if self._is_held_back and self.may_start():

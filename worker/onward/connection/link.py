@@ -6,12 +6,13 @@ Names are resolved and the token is read anew for every attempt, because both ma
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohappyeyeballs
 from onward_protocol.limits import SUBPROTOCOL, Limits, Times
@@ -35,6 +36,15 @@ RETRY_AFTER_S_MAX = 86_400
 
 Dial = Callable[[], Awaitable["Link"]]
 OpenSocket = Callable[[str, int], Awaitable[socket.socket]]
+HasEnded = Callable[[Any], bool]
+
+
+class Pollable(Protocol):
+    """A socket, as far as it is looked at here."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        ...
 
 
 class LinkLost(Exception):
@@ -79,6 +89,10 @@ class Link(Protocol):
         """Flush and close; gives up after a second. Never raises; may be repeated."""
         ...
 
+    def is_gone(self) -> bool:
+        """Tell whether the other end is known to be gone, although nobody has read so far."""
+        ...
+
 
 class Socket(ClientConnection):
     """A client connection that can hand over whole messages where they arrive, without a queue and a task between."""
@@ -105,8 +119,9 @@ class Socket(ClientConnection):
 class WebSocketLink:
     """A `Link` over the websockets library."""
 
-    def __init__(self, connection: Socket) -> None:
+    def __init__(self, connection: Socket, has_ended: HasEnded) -> None:
         self._connection = connection
+        self._has_ended = has_ended
 
     def listen(self, received: Callable[[bytes], None]) -> None:
         """Hand messages to `received` as they arrive."""
@@ -142,6 +157,11 @@ class WebSocketLink:
         """Flush and close; gives up after a second."""
         await self._connection.close(code)
 
+    def is_gone(self) -> bool:
+        """Ask the system, which knows of the end before what was sent in front of it is read."""
+        transport = self._connection.transport
+        return transport.is_closing() or self._has_ended(transport.get_extra_info("socket"))
+
 
 async def open_socket(host: str, port: int) -> socket.socket:
     """Connect to the first address of `host` that answers, of either family."""
@@ -152,6 +172,15 @@ async def open_socket(host: str, port: int) -> socket.socket:
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     return opened
+
+
+def has_ended(sock: Pollable) -> bool:
+    """Tell whether the peer of a connection has ended it, without reading; False where the system cannot say so."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))  # others are told of with POLLHUP
+    return bool(poll.poll(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +194,12 @@ class Dialer:
     url: str
     token: Callable[[], str]
     open_socket: OpenSocket = open_socket
+    has_ended: HasEnded = has_ended
 
     async def __call__(self) -> Link:
         """Open one link."""
         try:
-            return WebSocketLink(await self._connect(socket_url(self.url)))
+            return WebSocketLink(await self._connect(socket_url(self.url)), self.has_ended)
         except InvalidStatus as refusal:
             raise _judge(refusal, self.url) from refusal
         except (InvalidProxy, ImportError) as wrong:

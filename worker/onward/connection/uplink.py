@@ -63,6 +63,11 @@ class Uplink:
         """Tell whether frames can be sent: welcomed, and not at its end."""
         return Phase.OPEN <= self.session.phase < Phase.CLOSED
 
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether the engine's end is gone, although its last words may not be read yet."""
+        return self._link.is_gone()
+
     def send(self, frame: Checkpoint | Return | Stream | Log | Drain | Bye) -> None:
         """Queue a frame; it is written in the next turn of the loop."""
         self.session.send(frame)

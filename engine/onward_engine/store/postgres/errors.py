@@ -21,6 +21,7 @@ class Fate(Enum):
 _OF_CLASS = {
     "22": Fate.SPLIT,
     "23": Fate.SPLIT,
+    "54": Fate.SPLIT,  # such as a key that is too long for an index
     "40": Fate.AGAIN,
     "08": Fate.AGAIN,
     "53": Fate.AGAIN,

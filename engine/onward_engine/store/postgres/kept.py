@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from ...model import Run
@@ -24,7 +25,7 @@ class KeptRuns:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._kept: dict[str, KeptRun] = {}
+        self._kept: OrderedDict[str, KeptRun] = OrderedDict()
 
     def get(self, run: str) -> KeptRun | None:
         """Return a run that is kept."""
@@ -43,4 +44,4 @@ class KeptRuns:
             elif (over := run or found) is not None:
                 self.forget(over.id)
         while len(self._kept) > _KEPT_MAX:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)  # a plain dict would look through all that was ever removed

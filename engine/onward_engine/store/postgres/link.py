@@ -18,7 +18,7 @@ else:
     Connection = asyncpg.Connection
 
 _PAUSE_MS = 50
-_PAUSE_MS_MAX = 2_000
+_PAUSE_MS_MAX = 500  # so that a server that is back is used soon; being refused costs it next to nothing
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.store")
 

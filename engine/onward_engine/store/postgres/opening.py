@@ -26,6 +26,8 @@ _MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 _TYPES = "SELECT $1::text[], $2::bigint[], $3::int[], $4::bytea[], $5::boolean[], array_agg(row(1))"
 """The types of all statements: the driver asks the server about each when it meets it first, better now than later."""
 
+_ESCAPES = "Write / ? # and @ in it as %2F %3F %23 and %40"
+
 SETTINGS = {
     "application_name": "onward",
     "search_path": SCHEMA,
@@ -55,7 +57,8 @@ class Server(NamedTuple):
 
 
 async def connect(url: str) -> Connection:
-    """Return a new connection. Raises what asyncpg and the system raise; see `explain`."""
+    """Return a new connection. Raises what asyncpg and the system raise, and `StoreRefused`; see `explain`."""
+    _check_address(url)
     connection: Connection = await asyncpg.connect(
         url, timeout=_CONNECT_S, command_timeout=_CLIENT_S, statement_cache_size=_STATEMENTS, server_settings=SETTINGS
     )
@@ -99,6 +102,18 @@ async def prepare(connection: Connection, url: str, new_history: Callable[[], st
     return await history(connection)
 
 
+async def version(connection: Connection) -> int:
+    """Return the number of the database's schema; 0 if it has none of ours."""
+    if await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.meta')") is None:
+        return 0
+    return int(await connection.fetchval("SELECT value FROM meta WHERE key = 'schema'") or 0)
+
+
+def newest() -> int:
+    """Return the number of the newest schema that this engine knows."""
+    return len(_scripts())
+
+
 async def history(connection: Connection) -> str:
     """Return the name that the database's history got when it was made."""
     return str(await connection.fetchval("SELECT value FROM meta WHERE key = 'history'"))
@@ -114,6 +129,8 @@ def explain(url: str, error: BaseException) -> StoreError:
     if isinstance(error, StoreError):
         return error
     what, advice = _words(url, error)
+    if isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError):
+        return StoreRefused(f"{place(url)} {what}. {advice}")  # its words quote what is no number
     return StoreRefused(f"{place(url)} {what}: {describe(error)}. {advice}")
 
 
@@ -143,31 +160,32 @@ def place(url: str) -> str:
         return "the database"
 
 
+def _check_address(url: str) -> None:
+    """Refuse a password with a sign that ends it: a part of it would pass for the database's name, and be shown."""
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise StoreRefused("the address of the database has a password with a sign in it that ends it. " + _ESCAPES)
+
+
 def _database(url: str) -> str:
     return urlsplit(url).path.lstrip("/") or (urlsplit(url).username or "")
 
 
 async def _migrate(connection: Connection, url: str, new_history: Callable[[], str]) -> None:
     scripts = _scripts()
-    version = await _version(connection)
-    if version > len(scripts):
+    found = await version(connection)
+    if found > len(scripts):
         raise StoreRefused(
-            f"{place(url)} has schema {version}; this engine knows schemas up to {len(scripts)}. "
+            f"{place(url)} has schema {found}; this engine knows schemas up to {len(scripts)}. "
             "Start the newer Onward that wrote it"
         )
-    for number in range(version + 1, len(scripts) + 1):
+    for number in range(found + 1, len(scripts) + 1):
         async with connection.transaction():
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             await connection.execute(scripts[number - 1])
             if number == 1:
                 await _put_meta(connection, "history", new_history())
             await _put_meta(connection, "schema", str(number))
-
-
-async def _version(connection: Connection) -> int:
-    if await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.meta')") is None:
-        return 0
-    return int(await connection.fetchval("SELECT value FROM meta WHERE key = 'schema'") or 0)
 
 
 async def _put_meta(connection: Connection, key: str, value: str) -> None:

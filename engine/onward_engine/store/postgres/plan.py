@@ -121,7 +121,7 @@ class _Planner:
 
     def enter(self, op: port.Enter) -> None:
         self.needs.want("enter", op.instance)
-        self.needs.want("replica", op.replica)
+        self.needs.want("leave", op.replica)
         self._resume(op)
 
     def guard(self, op: port.Guard) -> None:

@@ -13,6 +13,7 @@ from ..journals import JournalRow, page_of, steps_of
 from ..port import JOURNAL_PAGE_BYTES, JournalPage, RunFilter, StepPage
 from . import values
 from .link import Link, Pause
+from .reading import Unstorable, check_text
 from .statements import statements
 from .values import Row
 
@@ -86,6 +87,10 @@ class Reads:
         return [JournalRow._make(row) for row in await self._fetch(_SQL["lines"], run, after, _LINES, limit_bytes)]
 
     async def _fetch(self, statement: str, *parameters: object) -> list[Row]:
+        try:
+            check_text(*(one for one in parameters if isinstance(one, str)))
+        except Unstorable:
+            return []  # the server would not even look for it
         async with self._lock:
             connection = await self._link.connection(Pause())
             return [tuple(row) for row in await connection.fetch(statement, *parameters)]

@@ -73,6 +73,7 @@ class PostgresStore:
         self._reads = Reads(Link(self._connect))
         self._writer = secrets.token_hex(8)
         self._batches = 0
+        self._drawn_on: Connection | None = None  # where the numbers of the last batch came from
         self._is_open = False
         self._broken: str | None = None
 
@@ -212,6 +213,10 @@ class PostgresStore:
     async def _try(self, ops: Sequence[Op[object]], numbers: list[int], extra: Needs, pause: Pause) -> Committed | None:
         """Return None if the batch is known not to be committed."""
         connection = await self._link.connection(pause)
+        if connection is not self._drawn_on:
+            # A server that crashed gives out once more what it gave to a transaction that it has forgotten.
+            numbers.clear()
+            self._drawn_on = connection
         transaction = Transaction(connection, ops, self._known, numbers, extra)
         committed = await transaction.run(self._limits, self._times)
         self._batches += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..claims import RecentClaims
 from ..port import StoreError
 from .event_rows import KnownApps
@@ -76,6 +78,9 @@ class PostgresTables(PurgeRows, QueueRows, WaitRows, SessionRows):
     def next_due_at_ms(self) -> int | None:
         self.ask("next", (), 1)
         return min((due for due in (self.next_wait_due(), self.next_row_due()) if due is not None), default=None)
+
+    def expect(self, ords: Sequence[int]) -> None:
+        """They came with their queue rows."""
 
     def _is_new(self, ord: int) -> bool:
         return ord in self.new_runs

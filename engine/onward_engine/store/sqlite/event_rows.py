@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from onward_protocol.messages import AppManifest, Event
 
@@ -20,17 +20,31 @@ class EventRows:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._events: dict[str, Event] = {}  # of this transaction
         self._apps: dict[str, AppManifest] | None = None
         self._catalog: Catalog | None = None
 
     def add_event(self, event: Event, received_at_ms: int, runs: int) -> bool:
         meta = rows.pack(event.meta) if event.meta else rows.NO_META
         row = (event.ord, event.id, event.name, event.key, event.ts_ms, received_at_ms, meta, event.data, runs)
-        return self._db.execute(_SQL["add_event"], row).rowcount == 1
+        is_new = self._db.execute(_SQL["add_event"], row).rowcount == 1
+        if is_new:
+            self._events[event.id] = event
+        return is_new
 
     def event(self, event: str) -> Event | None:
+        found = self._events.get(event)
+        if found is not None:
+            return found
         row = self._db.execute(_SQL["event"], (event,)).fetchone()
         return None if row is None else rows.event_of(row)
+
+    def expect_events(self, events: Iterable[str]) -> None:
+        """Read events together."""
+        unread = [event for event in events if event not in self._events]
+        if unread:
+            found = self._db.execute(_SQL["events"], (rows.listing(unread),)).fetchall()
+            self._events.update((event.id, event) for event in map(rows.event_of, found))
 
     def events_after(self, name: str, ord: int, received_at_ms: int) -> Iterator[Event]:
         return map(rows.event_of, self._db.execute(_SQL["events_after"], (name, ord, received_at_ms)))
@@ -62,6 +76,9 @@ class EventRows:
         if self._apps is None:
             self._apps = {app.name: app for app in read_apps(self._db)}
         return self._apps
+
+    def _discard_events(self) -> None:
+        self._events = {}
 
     def _discard_apps(self) -> None:
         self._apps = self._catalog = None

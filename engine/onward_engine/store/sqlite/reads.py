@@ -34,7 +34,7 @@ class Reads:
     def run(self, run: str) -> Run | None:
         """Return a run with everything in it."""
         row = self._db.execute(_READS["whole"], (run,)).fetchone()
-        return None if row is None else rows.with_payloads(rows.run_of(row), row[rows.COLUMNS :])
+        return None if row is None else rows.with_payload(rows.run_of(row), rows.payload_of(row[rows.COLUMNS :]))
 
     def runs(self, wanted: RunFilter) -> list[Run]:
         """Return a page of runs, newest first, without their input and output."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +27,9 @@ _accepted = msgspec.msgpack.Decoder(Accepted)
 NO_META = _pack({})
 COLUMNS = 23
 """How many `runs.columns` there are; what a statement adds comes behind them."""
+
+ORD = 13
+"""Where the ord stands in a `live_row`."""
 
 pack = _pack
 unpack_wait = _wait.decode
@@ -72,17 +76,27 @@ def tail_of(row: Row) -> int:
     return int(row[18])
 
 
-def with_payloads(run: Run, row: Row) -> Run:
-    """Add the payloads of a row of `runs.payloads`."""
-    events, input, cause, output, failure = row
-    return replace(
-        run,
-        events=_ids.decode(events),
-        input=input,
-        cause=failure_of(cause),
-        output=output or b"",
-        failure=failure_of(failure),
-    )
+class Payload(NamedTuple):
+    """What a run carries."""
+
+    events: tuple[str, ...]
+    input: bytes
+    cause: Failure | None
+    output: bytes = b""
+    failure: Failure | None = None
+
+
+def payload_of(row: Sequence[Any]) -> Payload:
+    """Return the payload of a row of `runs.payloads`, or of `runs.carried` without the ord."""
+    events, input, cause, *end = row
+    output, failure = end or (None, None)
+    return Payload(_ids.decode(events), input, failure_of(cause), output or b"", failure_of(failure))
+
+
+def with_payload(run: Run, payload: Payload) -> Run:
+    """Return a run with what it carries."""
+    events, input, cause, output, failure = payload
+    return replace(run, events=events, input=input, cause=cause, output=output, failure=failure)
 
 
 def listed(row: Row) -> Run:
@@ -137,6 +151,11 @@ def live_row(run: Run, tail: int) -> Row:
         run.strikes,
         run.ord,
     )
+
+
+def listing(values: Sequence[int] | Sequence[str]) -> bytes:
+    """Return a parameter for `json_each`: one statement for any number of rows."""
+    return msgspec.json.encode(values)
 
 
 def event_of(row: Row) -> Event:

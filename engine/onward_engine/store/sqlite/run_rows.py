@@ -7,6 +7,9 @@ Every statement that reads these rows flushes first.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable
+
 from ...model import Run
 from ..tables import Journal
 from . import rows
@@ -20,13 +23,14 @@ _MARK_BYTES = 32 * 1024  # of a journal between two marks: the least that is rea
 
 
 class _Kept:
-    """A run in memory, and the id of its last journal row."""
+    """A run in memory, the id of its last journal row, and whether it may have an open wait."""
 
-    __slots__ = ("run", "tail")
+    __slots__ = ("may_wait", "run", "tail")
 
-    def __init__(self, run: Run, tail: int) -> None:
+    def __init__(self, run: Run, tail: int, *, may_wait: bool) -> None:
         self.run = run
         self.tail = tail
+        self.may_wait = may_wait
 
 
 class RunRows:
@@ -34,9 +38,12 @@ class RunRows:
 
     def __init__(self, db: Db) -> None:
         self._db = db
-        self._kept: dict[int, _Kept] = {}
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._ords: dict[str, int] = {}
         self._new: dict[int, Run] = {}
+        self._ended: list[Row] = []
+        self._over: list[Run] = []  # ended in this transaction, and in memory until its end
+        self._payloads: dict[int, rows.Payload] = {}  # of this transaction
         self._progressed: set[int] = set()
         self._moved: set[int] = set()
         self._journal: list[Row] = []
@@ -56,12 +63,28 @@ class RunRows:
         return self._at(ord).run
 
     def full(self, run: Run) -> Run:
-        self.flush()
-        return rows.with_payloads(run, self._db.execute(_SQL["payloads"], (run.ord,)).fetchone())
+        payload = self._payloads.get(run.ord)
+        if payload is None:
+            self.flush()
+            payload = rows.payload_of(self._db.execute(_SQL["payloads"], (run.ord,)).fetchone())
+        return rows.with_payload(run, payload)
+
+    def expect_runs(self, ords: Iterable[int]) -> Iterable[str]:
+        """Read runs that are not over, with their payloads, together; return the ids of their events."""
+        unread = [ord for ord in ords if ord not in self._payloads]
+        kept = [ord for ord in unread if ord in self._kept]
+        for ord, *payload in self._db.execute(_SQL["carried"], (rows.listing(kept),)).fetchall():
+            self._payloads[ord] = rows.payload_of(payload)
+        if len(kept) < len(unread):
+            for row in self._db.execute(_SQL["going"], (rows.listing(unread),)).fetchall():
+                ord = self._keep(row).run.ord
+                self._payloads[ord] = rows.payload_of(row[rows.COLUMNS :])
+        return [event for ord in unread for event in self._payloads[ord].events]
 
     def add_run(self, run: Run) -> None:
         self._new[run.ord] = run
-        self._kept[run.ord] = _Kept(rows.bare(run), 0)
+        self._payloads[run.ord] = rows.Payload(run.events, run.input, run.cause)
+        self._kept[run.ord] = _Kept(rows.bare(run), 0, may_wait=False)
         self._ords[run.id] = run.ord
 
     def put_run(self, run: Run) -> None:
@@ -73,12 +96,16 @@ class RunRows:
         kept.run = run
 
     def end_run(self, run: Run) -> None:
-        tail = self._at(run.ord).tail
-        self.flush()
-        self._forget(run)
-        self._db.execute(_SQL["drop_live"], (run.ord,))
+        kept = self._at(run.ord)
+        if run.ord in self._new:
+            self.flush()
+        kept.run = rows.bare(run)
+        self._moved.discard(run.ord)
+        self._progressed.discard(run.ord)
+        self._payloads.pop(run.ord, None)  # it has no end
         end = (run.ended_at_ms, run.output, rows.failure_row(run.failure))
-        self._db.execute(_SQL["add_ended"], (*rows.live_row(run, tail), *end))
+        self._ended.append((*rows.live_row(run, kept.tail), *end))
+        self._over.append(run)
 
     def held_by(self, holder: str) -> list[Run]:
         self.flush()
@@ -130,6 +157,10 @@ class RunRows:
         if self._marks:
             self._db.executemany(_SQL["add_mark"], self._marks)
             self._marks = []
+        if self._ended:
+            self._db.executemany(_SQL["drop_live"], [(row[rows.ORD],) for row in self._ended])
+            self._db.executemany(_SQL["add_ended"], self._ended)
+            self._ended = []
 
     def _append(self, run: Run, epoch: int, seq: int, data: bytes) -> None:
         kept = self._at(run.ord)
@@ -156,11 +187,21 @@ class RunRows:
         return kept or self._keep(self._db.execute(_SQL["by_ord"], (ord,)).fetchone())
 
     def _keep(self, row: Row) -> _Kept:
-        kept = _Kept(rows.run_of(row), rows.tail_of(row))
-        if not kept.run.status.is_terminal:
-            self._kept[kept.run.ord] = kept
-            self._ords[kept.run.id] = kept.run.ord
+        run = rows.run_of(row)
+        kept = _Kept(run, rows.tail_of(row), may_wait=run.epoch > 0)
+        if not run.status.is_terminal:
+            self._kept[run.ord] = kept
+            self._ords[run.id] = run.ord
         return kept
+
+    def _may_wait(self, ord: int) -> bool:
+        kept = self._kept.get(ord)
+        return kept is None or kept.may_wait
+
+    def _note_wait(self, ord: int) -> None:
+        kept = self._kept.get(ord)
+        if kept is not None:
+            kept.may_wait = True
 
     def _forget(self, run: Run) -> None:
         self._kept.pop(run.ord, None)
@@ -168,12 +209,18 @@ class RunRows:
 
     def _trim(self) -> None:
         """Forget the runs that have been kept for longest; only between transactions, when nothing is held back."""
+        self._payloads = {}
+        for run in self._over:
+            self._forget(run)
+        self._over.clear()
         while len(self._kept) > _KEPT_MAX:
-            self._forget(self._kept[next(iter(self._kept))].run)
+            _, oldest = self._kept.popitem(last=False)  # a plain dict would look through all that was ever removed
+            del self._ords[oldest.run.id]
 
     def _discard(self) -> None:
         """Forget everything that a rollback may have made untrue."""
-        self._kept, self._ords, self._new = {}, {}, {}
+        self._kept, self._ords, self._new = OrderedDict(), {}, {}
+        self._ended, self._over, self._payloads = [], [], {}
         self._progressed, self._moved, self._journal, self._marks = set(), set(), [], []
         self._journal_id = self._db.execute(_SQL["last_journal"]).fetchone()[0]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from ..port import StoreBroken, StoreError
-from ..tables import OpenWait, QueueRow
+from ..tables import EndedRow, OpenWait, QueueRow
 from .errors import store_error
 from .event_rows import EventRows
 from .purge_rows import PurgeRows
@@ -41,6 +42,7 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRo
         self.flush()
         self._db.execute("COMMIT")
         self._claims.commit()
+        self._discard_events()
         self._trim()
 
     def rollback(self) -> None:
@@ -64,6 +66,7 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRo
     def flush(self) -> None:
         """Write what was held back."""
         super().flush()
+        self.flush_queue()
         if self._last_ord != self._stored_ord:
             self._db.execute(_SQL["put_meta"], (_ORD, self._last_ord))
             self._stored_ord = self._last_ord
@@ -85,10 +88,33 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRo
         self._last_ord += 1
         return self._last_ord
 
+    def expect(self, ords: Sequence[int]) -> None:
+        self.expect_events(self.expect_runs(ords))
+
+    def ended_after(self, ord: int, limit: int) -> list[EndedRow]:
+        self.flush()
+        return super().ended_after(ord, limit)
+
+    def drop_event(self, ord: int) -> None:
+        self._discard_events()
+        super().drop_event(ord)
+
+    # -- runs in memory know whether they may have a wait: most never have one
+
+    def wait(self, ord: int, key: str) -> OpenWait | None:
+        return super().wait(ord, key) if self._may_wait(ord) else None
+
+    def waits_of(self, ord: int) -> list[OpenWait]:
+        return super().waits_of(ord) if self._may_wait(ord) else []
+
+    def has_waits(self, ord: int) -> bool:
+        return self._may_wait(ord) and super().has_waits(ord)
+
     # -- what is due next: asked after every batch, changed by few
 
     def put_wait(self, wait: OpenWait) -> None:
         self._is_due_known = False
+        self._note_wait(wait.ord)
         super().put_wait(wait)
 
     def drop_wait(self, ord: int, key: str) -> None:
@@ -112,7 +138,10 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRo
 
     def _forget_all(self) -> None:
         self._discard()
+        self._discard_events()
         self._discard_apps()
+        self._discard_paths()
+        self._changed.clear()
         self._discard_sessions()
         self._is_due_known = False
         self._last_ord = self._stored_ord = self._read_ord()

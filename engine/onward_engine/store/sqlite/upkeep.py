@@ -8,14 +8,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from ..checks import CHECKS, problems
 from ..port import StoreRefused
 from . import opening
 from .errors import describe
 from .lock import FileLock
 from .rows import Db
-from .statements import statements
 
-_CHECKS = statements("check")
 _COPIED_PAGES = 1_000  # between two looks at the lock: 4 MB, so that an engine at work hardly notices
 
 
@@ -45,6 +44,7 @@ def backup(path: Path, to: Path) -> int:
     try:
         part.unlink(missing_ok=True)
         with closing(opening.open_existing(path)) as source, closing(sqlite3.connect(part)) as target:
+            _stay_at_this_moment(source)
             source.backup(target, pages=_COPIED_PAGES)
             target.execute("PRAGMA journal_mode = DELETE")
         _sync(part)
@@ -64,13 +64,15 @@ def check(path: Path) -> list[str]:
         db.execute("BEGIN")
         try:
             damage = [row[0] for row in db.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-            return damage or [problem for name in _CHECKS for problem in _offenders(db, name)]
+            return damage or [line for name, sql in CHECKS.items() for line in problems(name, db.execute(sql))]
         except sqlite3.DatabaseError as error:
             return [f"cannot be read: {describe(error)}"]
 
 
-def _offenders(db: Db, name: str) -> list[str]:
-    return [f"{name.replace('_', ' ')}: {' '.join(row)}".rstrip() for row in db.execute(_CHECKS[name])]
+def _stay_at_this_moment(source: Db) -> None:
+    """Without it, SQLite copies from the beginning again after each commit of the engine, and never comes to an end."""
+    source.execute("BEGIN")
+    source.execute("SELECT 1 FROM sqlite_master").fetchone()
 
 
 def _version(path: Path) -> int:

@@ -11,6 +11,7 @@ from .rows import Db, Row
 from .statements import statements
 
 _SQL = statements("waits")
+_NAMES_MAX = 1_000
 
 
 class WaitRows:
@@ -18,6 +19,7 @@ class WaitRows:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._paths: dict[str, list[str]] = {}  # by event name; may name paths at which nothing waits any more
 
     def wait(self, ord: int, key: str) -> OpenWait | None:
         return next(iter(self._waits("wait", ord, key)), None)
@@ -30,13 +32,21 @@ class WaitRows:
 
     def put_wait(self, wait: OpenWait) -> None:
         values = (wait.ord, wait.key, rows.pack(wait.wait), wait.due_at_ms, wait.child)
-        self._db.execute(_SQL["put_wait"], (*values, *_address(wait)))
+        address = _address(wait)
+        self._db.execute(_SQL["put_wait"], (*values, *address))
+        self._paths.pop(address[0] or "", None)
 
     def drop_wait(self, ord: int, key: str) -> None:
         self._db.execute(_SQL["drop_wait"], (ord, key))
 
     def wait_paths(self, event: str) -> list[str]:
-        return [path for (path,) in self._db.execute(_SQL["wait_paths"], {"event": event})]
+        paths = self._paths.get(event)
+        if paths is None:
+            if len(self._paths) >= _NAMES_MAX:
+                self._discard_paths()
+            found = self._db.execute(_SQL["wait_paths"], {"event": event}).fetchall()
+            paths = self._paths[event] = [path for (path,) in found]
+        return paths
 
     def waits_at(self, event: str, path: str, value: bytes) -> list[OpenWait]:
         return self._waits("waits_at", event, path, value)
@@ -47,6 +57,9 @@ class WaitRows:
     def next_wait_due_at_ms(self) -> int | None:
         row = self._db.execute(_SQL["next_wait_due"]).fetchone()
         return None if row is None else int(row[0])
+
+    def _discard_paths(self) -> None:
+        self._paths = {}
 
     def _waits(self, name: str, *values: object) -> list[OpenWait]:
         return [_wait(row) for row in self._db.execute(_SQL[name], values).fetchall()]

@@ -38,7 +38,9 @@ def _heads(work: Work, op: Claim) -> list[QueueRow]:
 def _take_heads(work: Work, op: Claim) -> list[Run]:
     """A run that may kill its worker is taken alone; what stands behind it is left to the next claim."""
     runs: list[Run] = []
-    for row in _heads(work, op):
+    heads = _heads(work, op)
+    work.tables.expect([row.ord for row in heads])
+    for row in heads:
         run = work.tables.run_at(row.ord)
         is_alone = losses.is_suspect(run)
         if not (is_alone and runs):
@@ -53,9 +55,12 @@ def _take(work: Work, run: Run, op: Claim) -> list[Run]:
     """Return the run that was taken, or nothing: it may have cost so many workers that it ends here."""
     work.fence(run, "another worker has taken the run")
     offers.withdraw(work, run)
+    if run.status is Status.ORPHANED:
+        work.count("taken_over", run)
     strikes = run.strikes
     run = work.put(lifecycle.claimed(run, op.instance, op.generation, work.now_ms))
     if run.strikes > strikes:
+        work.count("struck", run)
         run = _charge(work, run)
     if run.status.is_terminal:
         return []
@@ -66,10 +71,13 @@ def _take(work: Work, run: Run, op: Claim) -> list[Run]:
 
 def _charge(work: Work, run: Run) -> Run:
     charge = losses.charge(run, work.entries_after(run, run.seen), work.limits)
+    if charge is None:
+        return run
+    work.count("charged", run)
     if isinstance(charge, Failure):
         endings.fail(work, run, charge)
         return work.run(run.id)
-    return run if charge is None else work.write_entry(run, lambda pos: replace(charge, pos=pos, at_ms=work.now_ms))
+    return work.write_entry(run, lambda pos: replace(charge, pos=pos, at_ms=work.now_ms))
 
 
 def _still_owned(work: Work, taken: tuple[tuple[int, int], ...]) -> list[Run]:

@@ -10,7 +10,7 @@ from onward_protocol.messages import EngineEntry
 
 from ...model import Run, Status
 from ...rules import lifecycle, sessions
-from ..port import Fenced, Notices, Woken
+from ..port import Fenced, Happened, Notices, Woken
 from ..tables import QueueState, Tables
 
 Mark = tuple[Notices, dict[str, list[EngineEntry]]]
@@ -80,6 +80,10 @@ class Work:
         if run.holder:
             self.notices.fenced.append(Fenced(run.id, run.epoch, run.holder, run.generation, reason))
 
+    def count(self, what: str, run: Run) -> None:
+        """Have something counted that has happened to a run."""
+        self.notices.happened.append(Happened(what, run.function))
+
     def is_heard(self, instance: str, generation: int) -> bool:
         """Tell whether a worker's connection may get runs."""
         return sessions.is_heard(self.tables.session(instance), generation)
@@ -101,6 +105,7 @@ class Work:
             superseded=list(notices.superseded),
             registered=notices.registered,
             unclear=list(notices.unclear),
+            happened=list(notices.happened),
         )
         return told, {run: list(entries) for run, entries in self._woken.items()}
 

@@ -12,18 +12,18 @@ from .context import Work
 
 def complete(work: Work, run: Run, output: bytes) -> None:
     """End a run with its result."""
-    _end(work, lifecycle.completed(run, output, work.now_ms))
+    _end(work, run, lifecycle.completed(run, output, work.now_ms))
 
 
 def fail(work: Work, run: Run, failure: Failure) -> None:
     """End a run with its failure, and start the function that handles it."""
-    _end(work, lifecycle.failed(run, failure, work.now_ms))
+    _end(work, run, lifecycle.failed(run, failure, work.now_ms))
     starts.start_failure_handler(work, run, failure)
 
 
 def cancel(work: Work, run: Run, reason: str) -> None:
     """End a run without a result."""
-    _end(work, lifecycle.cancelled(run, reason, work.now_ms))
+    _end(work, run, lifecycle.cancelled(run, reason, work.now_ms))
 
 
 def fail_overgrown(work: Work) -> None:
@@ -72,9 +72,10 @@ def _make_ready(work: Work, run: Run) -> None:
     offers.offer(work, ready)
 
 
-def _end(work: Work, ended: Run) -> None:
+def _end(work: Work, run: Run, ended: Run) -> None:
     work.tables.end_run(ended)
-    leave(work, ended)
+    leave(work, run)
     waits.close_all(work, ended)
     waits.resolve_for_child(work, ended)
     work.notices.finished.append(ended.id)
+    work.count(ended.status.value, ended)

@@ -14,6 +14,8 @@ from .context import Work
 AGAIN = 0
 NEW = 1
 
+_IN_QUEUE = (Status.QUEUED, Status.ORPHANED, Status.READY)
+
 
 def offer(work: Work, run: Run, rank: int = AGAIN, due_at_ms: int = 0) -> None:
     """Queue a run, claimable from `due_at_ms` on (0: at once), as soon as it has a place."""
@@ -24,8 +26,9 @@ def offer(work: Work, run: Run, rank: int = AGAIN, due_at_ms: int = 0) -> None:
 
 
 def withdraw(work: Work, run: Run) -> None:
-    """Take a run out of the queue; it keeps its place if it has one."""
-    work.tables.drop_queue_row(run.ord)
+    """Take a run out of the queue, if its status says that it is there; it keeps its place if it has one."""
+    if run.status in _IN_QUEUE:
+        work.tables.drop_queue_row(run.ord)
 
 
 def take_place(work: Work, run: Run) -> bool:

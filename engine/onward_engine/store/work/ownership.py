@@ -125,6 +125,7 @@ def hold(work: Work, run: Run, claimable_at_ms: int) -> None:
     """Let a run wait for its holder, and from then on for anybody; as long as the holder has a guard, for it alone."""
     if run.status is Status.ASSIGNED:
         run = work.put(lifecycle.orphaned(run))
+        work.count("orphaned", run)
     session = work.tables.session(run.holder)
     guarded_until_ms = 0 if session is None else session.guarded_until_ms
     paused_until_ms = work.now_ms + losses.pause_ms(run, work.times)

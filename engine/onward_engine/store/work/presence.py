@@ -34,7 +34,7 @@ def take_over(work: Work, op: TakeOver) -> TakenOver:
         work.tables.drop_replica(op.replica)
     elif not replica.is_given_up:
         work.tables.put_replica(replace(replica, is_given_up=True))
-    return TakenOver(runs, is_done)
+    return TakenOver(runs, is_done, is_dropped=is_done)
 
 
 def note_alive(work: Work, replica: str) -> Replica:

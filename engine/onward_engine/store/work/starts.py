@@ -36,10 +36,11 @@ def start_for_event(work: Work, event: Event, triggered: Triggered) -> tuple[str
 
     A condition that cannot be evaluated starts nothing, and harms neither the event nor its sender.
     """
-    for function in triggered.functions:
-        _start(work, derived_id("run", event.id, function.id), function, event=event)
+    ids = tuple(derived_id("run", event.id, function.id) for function in triggered.functions)
+    for id, function in zip(ids, triggered.functions, strict=True):
+        _start(work, id, function, event=event)
     work.notices.unclear += [Unclear(function.id, event.id, reason) for function, reason in triggered.unclear]
-    return tuple(derived_id("run", event.id, function.id) for function in triggered.functions)
+    return ids
 
 
 def start_child(work: Work, parent: Run, key: str, function: str, input: bytes, *, attached: bool) -> Run | None:
@@ -104,4 +105,5 @@ def _start(
         created_at_ms=work.now_ms,
     )
     work.tables.add_run(run)
+    work.count("started", run)
     offers.offer(work, run, offers.NEW)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from onward_engine.model import Run
 from onward_engine.store.port import StoreRefused
-from onward_engine.store.sqlite import SqliteStore, upkeep
+from onward_engine.store.sqlite import SqliteStore, opening, upkeep
 from onward_protocol.messages import Parked, RunCompleted, Sleep, StepDone, WaitOpened
 
 from tests.conformance.driver import Driver, function
@@ -42,6 +42,33 @@ async def test_a_backup_of_an_engine_at_work_is_a_database_like_it(tmp_path: Pat
     assert copy.history == store.history
     await copy.close()
     await store.close()
+
+
+def test_a_backup_never_begins_again_because_the_engine_has_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "onward.db"
+    engine = opening.open_for_writing(str(path), lambda: "history")
+    left: list[int] = []
+
+    class Source(sqlite3.Connection):
+        def backup(self, target: sqlite3.Connection, **_: object) -> None:
+            super().backup(target, pages=1, progress=commit)
+
+    def commit(status: int, remaining: int, total: int) -> None:
+        left.append(remaining)
+        if len(left) <= 100:
+            engine.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('test', ?)", (len(left),))
+
+    def open_existing(path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(path, factory=Source)
+
+    monkeypatch.setattr(opening, "open_existing", open_existing)
+    upkeep.backup(path, tmp_path / "copy.db")
+    engine.close()
+    assert left == sorted(left, reverse=True)
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT count(*) FROM meta WHERE key = 'test'").fetchone() == (0,)
 
 
 async def test_a_backup_replaces_nothing(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 -- name: columns
-id, name, data, ts_ms, ord, key, meta
+event.id, event.name, event.data, event.ts_ms, event.ord, event.key, event.meta
 
 -- name: add_event
 INSERT OR IGNORE INTO event (ord, id, name, key, ts_ms, received_at_ms, meta, data, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: event
 SELECT {columns} FROM event WHERE id = ?
+
+-- name: events
+SELECT {columns} FROM json_each(?) CROSS JOIN event ON event.id = json_each.value
 
 -- name: events_after
 SELECT {columns} FROM event WHERE name = ? AND ord > ? AND received_at_ms >= ? ORDER BY ord

@@ -15,6 +15,15 @@ SELECT {columns} FROM run LEFT JOIN live USING (ord) LEFT JOIN ended USING (ord)
 -- name: payloads
 SELECT run.events, run.input, run.cause, ended.output, ended.failure FROM run LEFT JOIN ended USING (ord) WHERE run.ord = ?
 
+-- name: carried
+SELECT ord, events, input, cause FROM json_each(?) CROSS JOIN run ON ord = value
+
+-- name: going
+SELECT run.id, run.ord, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms,
+live.status, live.epoch, live.seq, live.pos, live.seen, live.generation, live.steps, live.state_bytes, live.started_at_ms, live.tail,
+live.holder, live.cancel_reason, 0, live.strikes, run.events, run.input, run.cause
+FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
+
 -- name: held_by
 SELECT ord FROM live WHERE holder = ? AND holder <> '' ORDER BY ord
 
