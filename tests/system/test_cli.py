@@ -207,15 +207,6 @@ def has_socket(pid: int) -> bool:
     return False
 
 
-@pytest.fixture
-def in_the_foreground() -> Iterator[None]:
-    """What a shell starts in the background ignores Ctrl-C, and so do its children; these tests may be started so."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("in_the_foreground")
 def test_ctrl_c_ends_a_command_quietly(system: System) -> None:
     run = system.client.start("test/gated", "also-never").id
     wait_for(lambda: ledger_of(system.home)["begin also-never"] > 0, "the run waits")
