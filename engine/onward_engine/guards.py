@@ -45,7 +45,7 @@ class Guards:
         self._times = settings.times
         self._accepted: dict[Connection, Hello] = {}
         self._past_ms = 0
-        self.ended = {"recovered": 0, "given_up": 0, "died": 0}
+        self.ended: dict[str, int] = {"recovered": 0, "given_up": 0, "died": 0}
         """How often a guard has gone, by what had become of its worker."""
 
     @property
