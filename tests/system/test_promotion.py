@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from onward_engine.model import Run, Status
 from onward_engine.store import promotion
-from onward_engine.store.port import RunFilter, StoreRefused
+from onward_engine.store.port import Present, RunFilter, StoreRefused
 from onward_engine.store.postgres import PostgresStore
 from onward_engine.store.promotion import promote, withdraw
 from onward_engine.store.sqlite import SqliteStore
@@ -29,6 +29,7 @@ from onward_protocol.messages import (
 )
 
 from tests.conformance.driver import OTHER, Driver, function, held
+from tests.support.postgres import PostgresServer
 
 DONE = RunCompleted(b"\xc0")
 GRACE_MS = 5_000
@@ -170,6 +171,34 @@ async def test_only_the_file_that_was_promoted_can_take_it_back(tmp_path: Path, 
         await promoted(other, tmp_path / "other.db", postgres_url)
     assert await new.store.runs(RunFilter())
     await new.store.close()
+
+
+async def test_a_promoted_file_goes_to_no_second_database_and_is_not_opened_for_one(
+    tmp_path: Path, postgres: PostgresServer, postgres_url: str
+) -> None:
+    old, _ = await filled(tmp_path / "onward.db")
+    await old.store.close()
+    new, _ = await promoted(old, tmp_path / "onward.db", postgres_url)
+    await new.store.close()
+    elsewhere = await postgres.borrow()
+    try:
+        with pytest.raises(StoreRefused, match="promoted to another database"):
+            await promoted(old, tmp_path / "onward.db", elsewhere)
+        with pytest.raises(StoreRefused, match="promoted to another database"):
+            await withdraw(tmp_path / "onward.db", elsewhere)
+    finally:
+        await postgres.give_back(elsewhere)
+
+
+async def test_nothing_is_promoted_under_an_engine_that_works(tmp_path: Path, postgres_url: str) -> None:
+    old, _ = await filled(tmp_path / "onward.db")
+    await old.store.close()
+    other = PostgresStore(postgres_url)
+    await other.open()
+    await other.apply((Present(now_ms=other.clock.wall_ms(), replica="a", dead_ms=5_000),))
+    with pytest.raises(StoreRefused, match="an engine works on the new database"):
+        await promoted(old, tmp_path / "onward.db", postgres_url)
+    await other.close()
 
 
 async def test_large_rows_are_sent_a_few_at_a_time(

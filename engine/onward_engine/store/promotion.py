@@ -3,7 +3,8 @@
     lock the file -> let go of connections -> seal it -> copy, compare and name the history, in one transaction there
 
 The seal is the file's last transaction, and no engine opens a sealed file: two stores never go on with one history. A
-promotion that was interrupted is repeated from the beginning; what it had copied was never committed.
+promotion that was interrupted is repeated from the beginning; what it had copied was never committed. File and
+database have one random mark, so that neither a repeat nor a withdrawal can mean another database than the first did.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ TABLES = (
     Table("queue"),
     Table("place"),
     Table("wait"),
+    Table("item"),
     Table("session"),
 )
 
@@ -111,8 +113,9 @@ async def promote(path: Path, url: str, *, now_ms: int, adoption_ms: int, note: 
         async with _target(url) as connection:
             if await _meta(connection, "history") == history:
                 return Promoted({}, history, is_new=False)
+            await _check_idle(connection)
             await _check_empty(connection)
-            _seal(path, history)
+            await _join(path, connection, history)
             return Promoted(await _copy_all(path, connection, history, note), history)
     finally:
         lock.release()
@@ -135,7 +138,7 @@ async def withdraw(path: Path, url: str) -> None:
                 await connection.execute(f"TRUNCATE {table.name}")
             await connection.execute(_PUT_HISTORY, target.random_history())
         with closing(source.open_for_writing(str(path), str, is_sealed_welcome=True)) as db:
-            db.execute("DELETE FROM meta WHERE key = ?", (source.SEALED,))
+            db.execute("DELETE FROM meta WHERE key IN (?, ?)", (source.SEALED, source.SEALED_FOR))
     finally:
         lock.release()
 
@@ -153,9 +156,33 @@ async def _let_go(path: Path, now_ms: int, adoption_ms: int) -> str:
     return store.history
 
 
-def _seal(path: Path, history: str) -> None:
+async def _join(path: Path, connection: Connection, history: str) -> None:
+    """Mark file and database as belonging together, the database first: a seal says where everything goes."""
+    if source.sealed_history(path) is not None:
+        await _check_joined(path, connection)
+        return
+    mark = target.random_history()
+    await connection.execute(_PUT_MARK, mark)
     with closing(source.open_for_writing(str(path), str, is_sealed_welcome=True)) as db:
-        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (source.SEALED, history))
+        rows = ((source.SEALED, history), (source.SEALED_FOR, mark))
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", rows)
+        db.execute("COMMIT")
+
+
+async def _check_joined(path: Path, connection: Connection) -> None:
+    mark = source.sealed_for(path)
+    if mark is None or await _meta(connection, _MARK) != mark:
+        raise StoreRefused(
+            f"{path} was promoted to another database. Name that one; a promotion there that was never finished can be "
+            "taken back with --undo"
+        )
+
+
+async def _check_idle(connection: Connection) -> None:
+    """Refuse a database that an engine works on: it would go on with a history that is not there any more."""
+    if await connection.fetchval(_WORKING, _SILENT_MS):
+        raise StoreRefused("an engine works on the new database. Stop it, then promote")
 
 
 @asynccontextmanager
@@ -193,6 +220,7 @@ async def _check_is_the_one(path: Path, connection: Connection) -> None:
     sealed = source.sealed_history(path)
     if sealed is None:
         raise StoreRefused(f"{path} was not promoted, so there is nothing to take back")
+    await _check_joined(path, connection)
     if await _meta(connection, "history") != sealed:
         await _check_empty(connection)
 
@@ -228,6 +256,14 @@ async def _copy(db: sqlite3.Connection, connection: Connection, table: Table) ->
 _AT_LEISURE = "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0"
 """The file's journal is put in order before its first row comes: that may take minutes."""
 
+_MARK = "receives"
+_PUT_MARK = """
+INSERT INTO meta (key, value) VALUES ('receives', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+"""
+_SILENT_MS = 60_000
+_WORKING = """
+SELECT EXISTS (SELECT 1 FROM replica WHERE beat_at_ms > extract(epoch FROM clock_timestamp()) * 1000 - $1::bigint)
+"""
 _PUT_HISTORY = "UPDATE meta SET value = $1 WHERE key = 'history'"
 _COLUMNS = """
 SELECT column_name FROM information_schema.columns

@@ -18,6 +18,9 @@ MEMORY = ":memory:"
 SEALED = "sealed"
 """The name under which a file that was promoted keeps the history that goes on elsewhere."""
 
+SEALED_FOR = "sealed_for"
+"""The name under which it keeps the mark of the database where that is."""
+
 FREE_BYTES_MIN = 16 * 1024 * 1024
 """With less space the engine would stop again within moments; better it says so before it accepts anything."""
 
@@ -75,6 +78,12 @@ def sealed_history(path: Path) -> str | None:
     """Return the history of a sealed file; None if it is not sealed. Raises `StoreError`."""
     with closing(open_existing(path)) as db:
         return _meta(db, SEALED)
+
+
+def sealed_for(path: Path) -> str | None:
+    """Return the mark of the database that a sealed file was promoted to. Raises `StoreError`."""
+    with closing(open_existing(path)) as db:
+        return _meta(db, SEALED_FOR)
 
 
 def explain(path: str, error: Exception) -> StoreError:
