@@ -114,9 +114,7 @@ class Arena:
         for _ in range(self.plan.workers):
             await self.start_worker()
         self._client = Client(self.url)
-        wanted = self.plan.workers if len(self.ports) == 1 else 1  # each engine tells of its own workers only
-        while len(await self._client.list_workers()) < wanted:  # noqa: ASYNC110 - asking is what clients do
-            await asyncio.sleep(0.02)
+        await self._workers_are_there(self.plan.workers if len(self.ports) == 1 else 1)
         self._clients = [asyncio.create_task(self._keep_telling(n)) for n in range(self.plan.in_flight)]
 
     # -- processes -------------------------------------------------------------------------------------------------
@@ -145,6 +143,10 @@ class Arena:
         self.engines[port].kill()
         await self.start_engine(port)
         self.kills.append(Kill("engine", f"engine-{port}", killed_at_ms, now_ms()))
+        if len(self.ports) == 1:
+            # A worker that never finds its engine for a whole second takes the outage for a long one, and may then stay
+            # away for longer than its runs wait for it.
+            await self._workers_are_there(self.plan.workers)
 
     async def kill_postgres(self) -> None:
         """Kill all processes of the database and start it again at once."""
@@ -181,6 +183,11 @@ class Arena:
         await asyncio.sleep(seconds)
         self.proxies[worker.name].heal()
         self.losses.append(Loss(worker.name, began_at_ms, now_ms() + self.plan.times.dead_ms))
+
+    async def _workers_are_there(self, wanted: int) -> None:
+        """Return when so many have come; each engine tells of its own workers only."""
+        while len(await self._client.list_workers()) < wanted:  # noqa: ASYNC110 - asking is what clients do
+            await asyncio.sleep(0.02)
 
     # -- the load --------------------------------------------------------------------------------------------------
 

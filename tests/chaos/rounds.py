@@ -72,7 +72,7 @@ async def _trouble(arena: Arena) -> None:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("engine", _kill_engine, (1.05, 1.5), is_gentle=True),
+        Kind("engine", _kill_engine, (1.15, 1.5), is_gentle=True),
         Kind("postgres", _kill_postgres, (0.5, 1.5), is_gentle=True, engines=2, is_postgres=True),
         Kind("replica", _kill_engine, (0.5, 1.2), is_gentle=True, workers=4, engines=3, is_postgres=True),
         Kind("worker", _kill_worker, (0.1, 0.7), workers=4),

@@ -74,7 +74,7 @@ async def dump(store: Store) -> dict[str, Stored]:
 
 async def _ids(store: Store) -> AsyncGenerator[str]:
     before: int | None = None
-    while page := await store.runs(RunFilter(limit=PAGE, before=before)):
+    while page := (await store.runs(RunFilter(limit=PAGE, before=before))).runs:
         for run in page:
             yield run.id
         before = page[-1].ord

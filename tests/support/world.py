@@ -40,8 +40,10 @@ RECOVERY_MS = 45_000
 PASSES_MAX = 100_000
 """Twenty times what a simulation needs: what goes round more often spins."""
 
-QUIET_MS = 17_000
-"""By then a machine that died silently has been given up, and both ends agree about everything."""
+QUIET_MS = 32_000
+"""By then a machine that died silently has been given up, and both ends agree about everything: also if an answer to a
+Hello was lost, for which a worker waits as long as for any message before it dials again, up to 15 s later.
+"""
 
 
 @dataclass(frozen=True, slots=True)
