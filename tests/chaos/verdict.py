@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 
@@ -19,7 +20,10 @@ from tests.support.overheard import Overheard
 PAGE = 200
 
 IN_FLIGHT_MS = 100
-"""A body that was about to begin when its worker was stopped begins right after it goes on."""
+"""A body that was about to begin when its worker was stopped begins right after the worker's first sign of life."""
+
+ASLEEP_MS_MAX = 1_000
+"""So long may a busy machine take to give a process that goes on its first moment."""
 
 
 @dataclass(slots=True)
@@ -98,11 +102,12 @@ def _stale(ledger: Ledger, acks: list[Acked], arena: Arena) -> Iterator[str]:
     """Say which bodies began although their worker had lost the run, or their result was known to be durable."""
     durable_at_ms = {(ack.run, ack.key.partition("@")[0]): ack.at_ms for ack in reversed(acks)}
     newest: dict[str, Execution] = {}
+    awake = _awakenings(ledger, arena)
     for one in ledger.executions:
         before = newest.get(one.run)
-        if before is not None and one.epoch < before.epoch and not _was_in_flight(one, arena):
+        if before is not None and one.epoch < before.epoch and not _was_in_flight(one, awake):
             yield f"stale: {one.run} {one.value} began on {one.worker} at epoch {one.epoch}, after {before.epoch}"
-        elif one.began_at_ms > durable_at_ms.get((one.run, one.step), 1 << 60) and not _was_in_flight(one, arena):
+        elif one.began_at_ms > durable_at_ms.get((one.run, one.step), 1 << 60) and not _was_in_flight(one, awake):
             yield f"stale: {one.run} {one.value} began on {one.worker} although its result was acknowledged"
         if before is None or one.epoch > before.epoch:
             newest[one.run] = one
@@ -117,12 +122,25 @@ def _recoveries_ms(ledger: Ledger, acks: list[Acked], arena: Arena) -> Iterator[
     yield from after_workers(of_whom["worker"], witnesses)
 
 
-def _was_in_flight(one: Execution, arena: Arena) -> bool:
-    """Tell whether it began right after its worker went on."""
-    return any(
-        name == one.worker and 0 <= one.began_at_ms - resumed_at_ms <= IN_FLIGHT_MS
+def _awakenings(ledger: Ledger, arena: Arena) -> list[tuple[str, int]]:
+    """Return when which workers went on after they had been stopped: told by the first sign of each."""
+    signs: defaultdict[str, list[int]] = defaultdict(list)
+    for one in ledger.executions:
+        signs[one.worker] += [one.began_at_ms, one.ended_at_ms or one.began_at_ms]
+    for line in read_connections(arena.home):
+        signs[line.worker].append(line.at_ms)
+    return [
+        (
+            name,
+            min((at_ms for at_ms in signs[name] if 0 <= at_ms - resumed_at_ms <= ASLEEP_MS_MAX), default=resumed_at_ms),
+        )
         for name, resumed_at_ms in arena.resumed
-    )
+    ]
+
+
+def _was_in_flight(one: Execution, awake: list[tuple[str, int]]) -> bool:
+    """Tell whether it began right after its worker went on."""
+    return any(name == one.worker and 0 <= one.began_at_ms - at_ms <= IN_FLIGHT_MS for name, at_ms in awake)
 
 
 def _repeats(executions: list[Execution]) -> int:
