@@ -171,8 +171,8 @@ class Arena:
         began_at_ms = now_ms()
         worker.stop()
         await asyncio.sleep(seconds)
-        worker.resume()
         self.resumed.append((worker.name, now_ms()))
+        worker.resume()
         self.losses.append(Loss(worker.name, began_at_ms, now_ms() + self.plan.times.dead_ms))
 
     async def disturb(self, disturb: Callable[[Proxy], object], seconds: float) -> None:
