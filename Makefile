@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LOCKS  := requirements/build.txt requirements/dev.txt requirements/engine.txt
 # Tests that need processes, sockets or more than a moment; the fast ones are named in `check`.
-SLOW   := $(wildcard tests/conformance tests/fuzz tests/system tests/typing)
+SLOW   := $(wildcard tests/acceptance tests/conformance tests/fuzz tests/system tests/typing)
 
 # The output of parallel jobs is kept together where make can do it (4.0 and newer).
 JOBS := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -128,7 +128,7 @@ fix: $(READY)
 
 # The files name versions and hashes only, so that they hold with any index.
 lock: $(READY)
-	@$(COMPILE) pyproject.toml --extra engine --extra postgres --extra zstd --group dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra engine --extra postgres --extra crypto --extra otel --extra zstd --group dev --output-file requirements/dev.txt
 	@$(COMPILE) pyproject.toml --extra engine --constraint requirements/dev.txt --output-file requirements/engine.txt
 	@echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(MAKE) --no-print-directory locks

@@ -20,6 +20,7 @@ NAMES = (
     "step_latency",
     "throughput",
     "start_latency",
+    "triggers",
     "fanout",
     "long_run",
     "recovery",

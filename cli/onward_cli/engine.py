@@ -29,6 +29,16 @@ def _duration(text: str) -> str:
     return text
 
 
+def _url(text: str) -> str:
+    from onward.errors import ConfigError
+    from onward.settings import Settings
+
+    try:
+        return Settings.read({}, url=text).url if text else ""
+    except ConfigError as error:
+        raise typer.BadParameter(error.message) from error
+
+
 @app.callback()
 def engine() -> None:
     """Run the engine, which keeps events, runs and results, and look after its database."""
@@ -59,6 +69,15 @@ def start(
     port: Annotated[
         int, typer.Option("--port", envvar="ONWARD_PORT", min=0, max=65535, help="Port to listen on; 0 picks one.")
     ] = 8484,
+    public_url: Annotated[
+        str,
+        typer.Option(
+            "--public-url",
+            envvar="ONWARD_PUBLIC_URL",
+            callback=_url,
+            help="Where others reach this engine, for the addresses of callbacks; default: where its workers do.",
+        ),
+    ] = "",
     retention: Annotated[
         str,
         typer.Option(
@@ -68,6 +87,13 @@ def start(
             help="Runs that ended longer ago are deleted, with their events; 0 keeps everything.",
         ),
     ] = "30d",
+    test_clock: Annotated[
+        bool,
+        typer.Option(
+            "--test-clock",
+            help="For tests: POST /v1/test/clock moves the time of day. Only on a loopback address.",
+        ),
+    ] = False,
     log_format: LogFormatOption = LogFormat.CONSOLE,
     verbose: Verbose = False,
 ) -> None:
@@ -91,7 +117,9 @@ def start(
         admin_token_file=token_file,
         host=host,
         port=port,
+        public_url=public_url,
         retention_ms=duration_ms(retention),
+        test_clock=test_clock,
     )
     with explained():
         serve(settings, started=_show_banner)

@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from onward_cli.exits import Exit
+from onward_cli.refusals import KNOWN, UNKNOWN
 
 P = ParamSpec("P")
 
@@ -32,22 +33,11 @@ class CommandError(Exception):
         self.status = int(status)
 
 
-_DECLARATIONS = {"E0101", "E0102", "E0103", "E0106", "E0107", "E0108", "E0109", "E0110", "E0112", "E0113", "E0117"}
-"""Errors in the user's module, as opposed to options of a command."""
-
-
-_OF_ENGINE = {
-    "token": "E0402",
-    "unknown_run": "E0411",
-    "unknown_function": "E0412",
-    "run_over": "E0413",
-    "conflict": "E0414",
-    "too_large": "E0415",
-    "bad_request": "E0416",
-    "busy": "E0417",
-    "store_full": "E0418",
+_DECLARATIONS = {
+    *("E0101", "E0102", "E0103", "E0106", "E0107", "E0108", "E0109", "E0110", "E0112", "E0113", "E0117"),
+    *("E0121", "E0122"),
 }
-"""The engine's own words for what it refuses, and their numbers here."""
+"""Errors in the user's module, as opposed to options of a command."""
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -96,13 +86,12 @@ def explain(error: Exception) -> CommandError:
 
 def _explain_sdk(error: Any) -> CommandError:
     from onward import errors
-    from onward.help import HELP
 
     code, advice = error.code or "E0400", error.help
     match error:
         case errors.EngineRefused():
-            code = _OF_ENGINE.get(error.code, "E0400")
-            status, advice = _of_http(error.status), HELP.get(code, "")
+            known = KNOWN.get(error.code, UNKNOWN)
+            status, code, advice = _of_http(error.status), known.code, known.advice
         case errors.NotConnected():
             status = {"E0402": Exit.AUTH, "E0403": Exit.VERSION}.get(code, Exit.UNREACHABLE)
         case errors.WorkFailed():

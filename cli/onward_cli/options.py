@@ -34,6 +34,9 @@ Insecure = Annotated[
     bool, typer.Option("--insecure", envvar="ONWARD_INSECURE", help="Allow http:// to another machine, unencrypted.")
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", envvar="ONWARD_OUTPUT", help="How data is written.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what was asked for, and errors.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without this they are only counted.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", envvar="ONWARD_VERBOSE", help="Show tracebacks and debug messages.")
 ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
+
+from msgspec import Struct, to_builtins
 
 Row = Mapping[str, Any]
 
@@ -56,14 +59,26 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> Iterable[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
+def plain(record: Struct) -> Row:
+    """Return a record as its fields, as JSON says them."""
+    return cast("Row", to_builtins(record))
+
+
+def note(sentence: str, *, quiet: bool) -> None:
+    """Tell a person what has happened."""
+    if not quiet:
+        print(sentence, file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return a text that a terminal does not obey, whatever a payload says."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if text.isprintable():
-        return text
-    # A terminal must not obey what a payload says.
-    return "".join(char if char.isprintable() else " " for char in text)
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _print_lines(lines: Iterable[str]) -> None:

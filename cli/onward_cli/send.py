@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from onward_cli.errors import CommandError, guarded
-from onward_cli.options import Insecure, Output, TokenFile, Url, Verbose, client_of
+from onward_cli.options import Insecure, Output, Quiet, TokenFile, Url, Verbose, client_of
 from onward_cli.output import Format, write_rows
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+def _duration(text: str | None) -> str | None:
+    try:
+        _delay_ms(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write it like 90s, 10m or 2d") from error
+    return text
+
+
+def _time(text: str | None) -> str | None:
+    try:
+        _at_ms(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time; write it like 2026-11-23T08:00") from None
+    return text
+
+
+def _delay_ms(text: str | None) -> int:
+    from onward.durations import duration_ms
+
+    return 0 if text is None else duration_ms(text)
+
+
+def _at_ms(text: str | None) -> int:
+    if text is None:
+        return 0
+    at = datetime.fromisoformat(text)
+    return round((at if at.tzinfo else at.astimezone()).timestamp() * 1000)
 
 
 @app.command()
@@ -24,6 +54,13 @@ def send(
     *,
     id: Annotated[str, typer.Option("--id", help="Sending the same id again within a day changes nothing.")] = "",
     key: Annotated[str, typer.Option("--key", help="The event's key.")] = "",
+    delay: Annotated[
+        str | None, typer.Option("--delay", callback=_duration, help="Let it come in after so long, such as 10m or 2d.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", callback=_time, help="Let it come in then: 2026-11-23T08:00.")
+    ] = None,
+    quiet: Quiet = False,
     url: Url = None,
     token_file: TokenFile = None,
     insecure: Insecure = False,
@@ -33,12 +70,13 @@ def send(
     """Send an event; it is stored when this returns. Prints the runs that it started."""
     from onward import Event
 
-    event = Event(name, read_json(data), id=id, key=key)
+    event = Event(name, read_json(data), id=id, key=key, at_ms=_at_ms(at), delay_ms=_delay_ms(delay))
     with client_of(url, token_file, insecure=insecure) as client:
         [sent] = client.send(event)
     runs = [run.id for run in sent.runs]
-    if not runs:
-        print(f"note: stored, but no function that the engine knows starts at {name!r}", file=sys.stderr)
+    if not runs and not quiet:
+        later = "it comes in later" if delay or at else f"no function that the engine knows starts at {name!r}"
+        print(f"note: stored, but {later}", file=sys.stderr)
     match output:
         case Format.ID:
             write_rows([{"id": run} for run in runs], output, ())

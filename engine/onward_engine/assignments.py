@@ -103,6 +103,8 @@ def _frame(assignment: Assignment) -> Assign:
         cause=run.cause,
         started_at_ms=run.started_at_ms,
         journal_follows=not assignment.is_whole,
+        origins=run.origins,
+        parent=run.parent,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onward_protocol.limits import MIB
+from onward_protocol.limits import KIB, MIB
 from starlette.types import Receive
 
 from .problem import Problem
@@ -23,7 +23,8 @@ async def read_body(receive: Receive, bytes_max: int) -> bytes:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > bytes_max:
-            raise Problem(413, "too_large", f"The request is larger than {bytes_max // MIB} MiB.")
+            allowed = f"{bytes_max // MIB} MiB" if bytes_max >= MIB else f"{bytes_max // KIB} KiB"
+            raise Problem(413, "too_large", f"The request is larger than {allowed}.")
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

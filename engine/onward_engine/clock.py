@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from onward_protocol.ids import RANDOM_BYTES, Prefix, uuid7_id
 
@@ -28,16 +28,70 @@ class Clock(Protocol):
         ...
 
 
+JUMP_MS = 60_000
+"""A correction up to this size is followed at once: a machine that asks for the time is set right by less."""
+
+
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock. When its time of day jumps, this one goes on as before until it is told to follow."""
+
+    def __init__(self) -> None:
+        """Begin with the machine's time of day."""
+        self._offset_ms = self._system_ms() - self.monotonic_ms()
 
     def monotonic_ms(self) -> int:
         """Return the machine's monotonic time."""
         return time.monotonic_ns() // 1_000_000
 
     def wall_ms(self) -> int:
-        """Return the machine's time of day."""
+        """Return the time of day."""
+        drift_ms = self._drift_ms()
+        if -JUMP_MS <= drift_ms <= JUMP_MS:
+            self._offset_ms += drift_ms
+        return self.monotonic_ms() + self._offset_ms
+
+    def jump_ms(self) -> int:
+        """Return how far the machine's time of day has jumped; 0 if it has not."""
+        drift_ms = self._drift_ms()
+        return 0 if -JUMP_MS <= drift_ms <= JUMP_MS else drift_ms
+
+    def follow(self) -> None:
+        """Take over the machine's time of day, however far it has jumped."""
+        self._offset_ms += self._drift_ms()
+
+    def _drift_ms(self) -> int:
+        return self._system_ms() - self.monotonic_ms() - self._offset_ms
+
+    def _system_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+@runtime_checkable
+class MovableClock(Protocol):
+    """A clock whose time of day can be moved forward by hand, for tests of what waits for hours."""
+
+    def advance(self, ms: int) -> None:
+        """Move the time of day; the monotonic time goes on as before."""
+        ...
+
+
+class TestClock(SystemClock):
+    """The machine's clock, with a time of day that can be moved. Implements `MovableClock`."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        """Begin with the machine's time of day."""
+        super().__init__()
+        self._ahead_ms = 0
+
+    def wall_ms(self) -> int:
+        """Return the machine's time of day, moved."""
+        return super().wall_ms() + self._ahead_ms
+
+    def advance(self, ms: int) -> None:
+        """See `MovableClock`."""
+        self._ahead_ms += ms
 
 
 class LoopClock:

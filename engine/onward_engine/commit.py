@@ -21,21 +21,30 @@ import structlog
 from .service import Service
 from .settings import Settings
 from .store.port import (
+    AnswerCallback,
+    Backfill,
     Boot,
     CancelRun,
     Committed,
     Confirm,
+    DropEvent,
     Enter,
     HoldDuty,
+    HoldSchedule,
     Ingest,
     Notices,
     Op,
+    PauseFunction,
+    PauseRun,
     Present,
     Purge,
     Register,
     Rejected,
     Remind,
+    Repeat,
     Resume,
+    ResumeRun,
+    SendSignal,
     StartRun,
     Store,
     StoreFull,
@@ -50,7 +59,8 @@ STOPPING = "stopping"
 
 # Whoever sent one of these waits for an answer and can try again. All others carry work that exists nowhere else.
 _REPEATABLE = (
-    *(Ingest, StartRun, CancelRun),
+    *(Ingest, DropEvent, HoldSchedule, Backfill, StartRun, CancelRun, PauseRun, ResumeRun, PauseFunction, Repeat),
+    *(SendSignal, AnswerCallback),
     *(Enter, Confirm, Register, Resume, Remind),
     *(Boot, Present, TakeOver, HoldDuty, Purge),
 )
@@ -95,7 +105,7 @@ class Committer(Service):
         self._room: list[Callable[[], None]] = []
         self._idle: list[asyncio.Future[None]] = []
         self._listeners: list[Callable[[Notices], None]] = []
-        self._observe: Observer = lambda _ops, _committed, _seconds: None
+        self._observers: list[Observer] = []
 
     def listen(self, listener: Callable[[Notices], None]) -> None:
         """Tell `listener` of every commit, after its outcomes, in the order in which listeners were added."""
@@ -103,7 +113,7 @@ class Committer(Service):
 
     def observe(self, observer: Observer) -> None:
         """Show `observer` the operations and outcomes of every commit, and how many seconds the store took for it."""
-        self._observe = observer
+        self._observers.append(observer)
 
     @property
     def queued(self) -> int:
@@ -191,7 +201,9 @@ class Committer(Service):
         except StoreFull as error:
             await self._wait_for_space(batch, error)
         else:
-            self._observe(ops, committed, perf_counter() - begun_s)
+            seconds = perf_counter() - begun_s
+            for observe in self._observers:
+                observe(ops, committed, seconds)
             self._hand_out(batch, committed)
 
     async def _wait_for_work(self) -> None:

@@ -15,7 +15,21 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from onward_protocol.errors import CloseCode, ProtocolError
-from onward_protocol.messages import Ack, Arrived, Assign, Beat, Cancel, Fence, GoAway, Hello, Journal, Returned, Wake
+from onward_protocol.messages import (
+    Ack,
+    AppManifest,
+    Arrived,
+    Assign,
+    Beat,
+    Cancel,
+    Fence,
+    GoAway,
+    Halt,
+    Hello,
+    Journal,
+    Returned,
+    Wake,
+)
 from onward_protocol.session import EngineSession, FromWorker
 from onward_protocol.states import Phase
 
@@ -23,9 +37,10 @@ from .clock import Clock
 from .packing import find_zstd
 from .settings import Settings
 
+_VERSION_CHARS_MAX = 128
 _FRAME_BYTES = 64  # a small frame and what it costs to keep
 
-FrameToWorker = Assign | Journal | Ack | Wake | Cancel | Fence | GoAway
+FrameToWorker = Assign | Journal | Ack | Wake | Cancel | Fence | Halt | GoAway
 
 
 class Receiver(Protocol):
@@ -109,6 +124,7 @@ class Connection:
         self.instance: str = ""
         self.generation: int = 0
         self.functions: frozenset[str] = frozenset()
+        self.versions: dict[str, str] = {}
         self.vitals: Beat | None = None
         self.fault: str = ""  # why it ended, if not by a goodbye
         self.is_newest: bool = False  # welcome, and not replaced by a newer one
@@ -176,7 +192,13 @@ class Connection:
         """Note who is at the other end."""
         self.instance = hello.instance
         self.generation = generation
-        self.functions = frozenset(function.id for app in hello.apps for function in app.functions)
+        self.functions = frozenset(
+            function.id
+            for app in hello.apps
+            for function in app.functions
+            if function.labels.items() <= hello.labels.items()
+        )
+        self.versions = {function.id: _version_of(app) for app in hello.apps for function in app.functions}
 
     def flush(self) -> None:
         """Write what is queued, as far as the peer reads; a session that is over then closes the transport."""
@@ -323,3 +345,8 @@ def _payload_bytes(wake: Wake) -> int:
         elif isinstance(entry, Returned):
             size += len(entry.value)
     return size
+
+
+def _version_of(app: AppManifest) -> str:
+    """Return the version of an App as it is kept with runs: one that is not a short line of text counts as none."""
+    return app.version if app.version.isprintable() and len(app.version) <= _VERSION_CHARS_MAX else ""

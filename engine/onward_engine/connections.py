@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from onward_protocol.errors import CloseCode
@@ -19,6 +20,7 @@ class Connections:
     def __init__(self) -> None:
         self._newest: dict[str, Connection] = {}
         self._serving: dict[str, dict[Connection, None]] = {}
+        self._versions: dict[str, Counter[str]] = {}  # how many serve a function, by the version of its App
         self._roomy: dict[str, dict[Connection, None]] = {}  # those that may have room, longest not chosen first
         self._wanting: dict[Connection, None] = {}
         self._unflushed: dict[Connection, None] = {}
@@ -36,6 +38,7 @@ class Connections:
         self._newest[connection.instance] = connection
         for function in connection.functions:
             self._serving.setdefault(function, {})[connection] = None
+            self._versions.setdefault(function, Counter())[connection.versions[function]] += 1
         self.freed(connection)
 
     def freed(self, connection: Connection) -> None:
@@ -52,11 +55,32 @@ class Connections:
         for function in connection.functions:
             serving = self._serving.get(function)
             if serving is not None:
+                if connection in serving:
+                    self._count_out(function, connection.versions[function])
                 serving.pop(connection, None)
                 self._roomy[function].pop(connection, None)
                 if not serving:
                     del self._serving[function], self._roomy[function]
         self._wanting.pop(connection, None)
+
+    def _count_out(self, function: str, version: str) -> None:
+        counts = self._versions[function]
+        counts[version] -= 1
+        if not counts[version]:
+            del counts[version]
+        if not counts:
+            del self._versions[function]
+
+    def rivals(self, function: str, version: str) -> tuple[str, ...]:
+        """Return the other versions of a function that workers here have."""
+        return tuple(sorted(other for other in self._versions.get(function, ()) if other not in ("", version)))
+
+    def freest_with(self, function: str, version: str) -> Connection | None:
+        """Return who has the most free slots of those that have this version of a function; None if nobody has one."""
+        serving = self._serving.get(function, {})
+        roomy = [one for one in serving if one.versions[function] == version and one.free > 0]
+        found = [one for one in roomy if not one.is_left_alone]
+        return min(found, key=lambda one: (-one.free, one.instance), default=None)
 
     @property
     def functions(self) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
-from onward_protocol.messages import EngineEntry, Wake
+from onward_protocol.messages import EngineEntry, Halt, Wake
 
 from .assignments import Assignments
 from .clock import Clock, Ids
@@ -22,7 +22,7 @@ from .connections import Connections
 from .model import Assignment, Run, Status
 from .rules import losses
 from .settings import Settings
-from .store.port import SUPERSEDED, Admit, Claim, Fenced, GiveBack, Notices, Rejected, Woken
+from .store.port import SUPERSEDED, Admit, Claim, Fenced, GiveBack, Halted, Notices, Rejected, Woken
 
 # A burst is spread over the workers in claims of this size; while it lasts, each claim is twice as large.
 CLAIM_FIRST = 8
@@ -50,11 +50,14 @@ class Dispatch:
         self._claim_max = settings.bounds.claim_max
         self._journal_bytes_max = settings.bounds.claim_journal_bytes_max
         self._alone_ms = settings.times.alone_ms
+        self._version_ms = settings.times.version_ms
         self.may_assign: Callable[[], bool] = lambda: True
         """Whether this engine may hand out runs: nobody else can have been given what it hands out."""
         self.on_surplus: Callable[[set[str]], None] = lambda _functions: None
         """Is told of functions that nobody here has a slot for."""
         self._waiting: set[str] = set()  # functions that may have a run that can be claimed
+        self._left: set[tuple[str, str]] = set()  # functions that may have runs that only this version gets now
+        self._is_left_timed = False
         self._claim_size = CLAIM_FIRST
         self._is_scheduled = False
         committer.listen(self._committed)
@@ -83,12 +86,35 @@ class Dispatch:
             return
         for connection in self._connections.wanting():
             self._admit_ready(connection)
+        for function, version in sorted(self._left):
+            self._claim_left(function, version)
         while self._waiting:
             freest = self._connections.freest(self._waiting)
             if freest is None:
                 self.on_surplus(self._waiting)
                 return
             self._claim(freest, self._waiting & freest.functions)
+
+    # -- runs that are left to workers of the version on which they began ----------------------------------------------
+
+    def _leave(self, function: str, version: str) -> None:
+        """Give such runs to the next slot there; after some time anybody may have them."""
+        self._left.add((function, version))
+        if not self._is_left_timed:
+            self._is_left_timed = True
+            asyncio.get_running_loop().call_later(self._version_ms / 1000, self._offer_left)
+        self.look()
+
+    def _claim_left(self, function: str, version: str) -> None:
+        connection = self._connections.freest_with(function, version)
+        if connection is not None:
+            self._left.discard((function, version))
+            self._claim(connection, {function})
+
+    def _offer_left(self) -> None:
+        left, self._left = self._left, set()
+        self._is_left_timed = False
+        self.expect(function for function, _ in left)
 
     # -- new assignments -----------------------------------------------------------------------------------------------
 
@@ -97,14 +123,19 @@ class Dispatch:
         self._waiting -= functions
         limit = min(connection.free, self._claim_size, self._claim_max)
         connection.reserved += limit
+        names = tuple(sorted(functions))
+        versions = tuple(connection.versions[name] for name in names)
+        rivals = tuple(self._connections.rivals(*pair) for pair in zip(names, versions, strict=True))
         op = Claim(
             now_ms=self._clock.wall_ms(),
             claim=self._ids.claim(),
             instance=connection.instance,
             generation=connection.generation,
-            functions=tuple(sorted(functions)),
+            functions=names,
             limit=limit,
             journal_bytes_max=self._journal_bytes_max,
+            versions=versions,
+            rivals=rivals if any(rivals) else (),
         )
         self._committer.submit(op, partial(self._claimed, connection, functions, limit))
 
@@ -204,6 +235,10 @@ class Dispatch:
             self._wake(woken)
         for fenced in notices.fenced:
             self._fence(fenced)
+        for halted in notices.halted:
+            self._halt(halted)
+        for function, version in notices.left:
+            self._leave(function, version)
         if notices.queued:
             self.expect(notices.queued)
 
@@ -215,6 +250,11 @@ class Dispatch:
             self.ready(connection, woken.run, woken.epoch)
         else:
             connection.send(Wake(woken.run, woken.epoch, woken.entries))
+
+    def _halt(self, halted: Halted) -> None:
+        connection = self._connections.of(halted.holder, halted.generation)
+        if connection is not None:
+            connection.send(Halt(halted.run, halted.epoch))
 
     def _fence(self, fenced: Fenced) -> None:
         connection = self._connections.of(fenced.holder, fenced.generation)

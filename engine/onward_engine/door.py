@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import structlog
-from starlette.requests import Request
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from .api import Api
 from .auth import Access, Denial
-from .body import Gone
+from .body import Gone, read_body
 from .gateway import Gateway
 from .problem import Problem
+from .routes import ROUTES, Parts, application, take
+from .routes import testing as testing_routes
 
 CONNECT = "/connect"
 EVENTS = "/e"
@@ -23,11 +23,12 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.door")
 class Door:
     """The ASGI application of an engine."""
 
-    def __init__(self, access: Access, api: Api, gateway: Gateway) -> None:
+    def __init__(self, access: Access, parts: Parts, gateway: Gateway) -> None:
         self._access = access
-        self._api = api
+        self._parts = parts
         self._gateway = gateway
-        self._application = api.application()
+        routes = ROUTES if parts.advance is None else (*ROUTES, *testing_routes.ROUTES)
+        self._application = application(routes, parts)
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -53,7 +54,8 @@ class Door:
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Past the router: half of the time of a small request would go into it.
         try:
-            response = await self._api.events(Request(scope, receive))
+            body = await read_body(receive, self._parts.settings.bounds.request_bytes_max)
+            response = await take(self._parts, body)
         except Problem as problem:
             response = problem.response()
         except Gone:

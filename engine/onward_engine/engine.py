@@ -22,29 +22,37 @@ from typing import Self, cast
 import structlog
 from starlette.responses import Response
 
-from .api import Api
 from .assignments import Assignments
 from .auth import Access, is_loopback, read_or_make_token
 from .bus import Bus, NullBus
 from .catalogue import Catalogue
-from .clock import Clock, Ids, RandomBytes, SystemClock
+from .clock import Clock, Ids, MovableClock, RandomBytes, SystemClock, TestClock
 from .commit import Committer, Refused
 from .connections import Connections
+from .control import Control
 from .counts import Counts
 from .dispatch import Dispatch
 from .door import Door
 from .doubts import Doubts
 from .duties.alarm import Alarm
 from .duties.retention import Retention
+from .duties.test_time import TestTime
+from .duties.timekeeper import Timekeeper
 from .endings import Endings
+from .followers import Followers
 from .gateway import Gateway
 from .greeting import Greeter
 from .guards import Guards
 from .ingest import Ingest
+from .listing import Listing
+from .missed import report_missed
 from .progress import Progress
+from .routes import Parts
 from .settings import Settings
 from .sharing import Sharing
+from .signals import Signals
 from .store.port import Boot, Store, StoreFull
+from .timetable import Timetable
 from .web import CannotListen, Web
 
 GOAWAY_RECONNECT_MS = 100
@@ -74,7 +82,7 @@ class Engine:
         """
         self.settings = settings or Settings()
         self.store, its_clock, its_bus = (
-            (store, SystemClock(), NullBus()) if store is not None else _store(self.settings)
+            (store, _clock(self.settings), NullBus()) if store is not None else _store(self.settings)
         )
         self.clock = clock or its_clock
         self.ids = Ids(self.clock, random_bytes)
@@ -86,8 +94,13 @@ class Engine:
             self.committer, self.connections, self.assignments, self.clock, self.ids, self.settings
         )
         self.ingest = Ingest(self.committer, self.dispatch, self.catalogue, self.clock, self.ids, self.settings)
+        self.control = Control(self.committer, self.dispatch, self.store, self.clock, self.ids, self.settings)
+        self.signals = Signals(self.committer, self.store, self.clock, self.settings)
         self.endings = Endings(self.committer, self.store)
+        self.followers = Followers(self.committer, self.store, self.clock)
+        self.timetable = Timetable(self.committer, self.store, self.catalogue, self.clock)
         self.doubts = Doubts(self.committer)
+        report_missed(self.committer)
         self.counts = Counts(self.committer)
         greeter = Greeter(
             committer=self.committer,
@@ -97,6 +110,7 @@ class Engine:
             clock=self.clock,
             ids=self.ids,
             grace_ms=self.settings.times.grace_ms,
+            callback_url=self.settings.public_url,
         )
         self.guards = Guards(self.committer, self.connections, self.dispatch, self.clock, self.settings)
         self.gateway = Gateway(
@@ -111,6 +125,8 @@ class Engine:
         )
         self.alarm = Alarm(self.committer, self.clock, self.settings)
         self.retention = Retention(self.committer, self.clock, self.settings, self.ids.replica)
+        self._timekeeper = self._make_timekeeper()
+        self.test_time = self._make_test_time() if self.settings.test_clock else None
         self.sharing = self._make_sharing(bus or its_bus) if self.store.is_shared else None
         # Last of all listeners: by then everything that this commit has to say is queued.
         self.committer.listen(self.connections.flush)
@@ -212,6 +228,8 @@ class Engine:
         except Refused as refused:
             raise StoreFull(refused.message) from refused
         await self.catalogue.load()
+        if self._timekeeper is not None:
+            await self._timekeeper.start(group)
         await self.alarm.start(group)
         if self.settings.retention_ms:
             await self.retention.start(group)
@@ -243,6 +261,7 @@ class Engine:
             self._web.close_listeners()
         self.gateway.leave(GOAWAY_RECONNECT_MS)
         self.endings.release()
+        self.followers.release()
         if self.sharing is not None and self.sharing.has_company:
             await self.gateway.emptied(self.settings.sharing.handover_ms)
         with suppress(TimeoutError):
@@ -251,6 +270,8 @@ class Engine:
         await self._close()
         if self.sharing is not None:
             await self.sharing.stop(self.settings.times.close_ms)
+        if self._timekeeper is not None:
+            await self._timekeeper.stop()
         await self.alarm.stop()
         await self.retention.stop()
         await self.assignments.stop()
@@ -270,23 +291,40 @@ class Engine:
             catalogue=self.catalogue,
             dispatch=self.dispatch,
             endings=self.endings,
+            followers=self.followers,
             gateway=self.gateway,
             clock=self.clock,
             settings=self.settings,
         )
 
     def _door(self) -> Door:
-        api = Api(
+        parts = Parts(
             ingest=self.ingest,
+            control=self.control,
+            signals=self.signals,
             endings=self.endings,
+            followers=self.followers,
             catalogue=self.catalogue,
             connections=self.connections,
+            listing=Listing(self.store, self.catalogue),
             store=self.store,
+            timetable=self.timetable,
             settings=self.settings,
             is_ready=lambda: self._is_ready,
             metrics=self._metrics,
+            advance=self.test_time.advance if self.test_time else None,
+            has_company=lambda: self.sharing is not None and self.sharing.has_company,
         )
-        return Door(self._access(), api, self.gateway)
+        return Door(self._access(), parts, self.gateway)
+
+    def _make_timekeeper(self) -> Timekeeper | None:
+        """Engines that share a store share its clock, and none of them is to move what all of them wait for."""
+        is_own = isinstance(self.clock, SystemClock) and not self.settings.test_clock and not self.store.is_shared
+        return Timekeeper(self.committer, cast("SystemClock", self.clock), self.settings) if is_own else None
+
+    def _make_test_time(self) -> TestTime:
+        assert isinstance(self.clock, MovableClock), "this clock cannot be moved"
+        return TestTime(self.committer, self.clock, self.clock, self.alarm, self.retention, self.settings)
 
     def _metrics(self) -> Response:
         from .metrics import Page
@@ -294,6 +332,11 @@ class Engine:
         return Page(self.counts, self.committer, self.connections, self.guards, self.doubts).response()
 
     def _access(self) -> Access:
+        if self.settings.test_clock and self._listens and not is_loopback(self.settings.host):
+            raise CannotListen(
+                "An engine with a test clock lets its clients move the time, so it does not listen on "
+                f"{self.settings.host}: use 127.0.0.1, or start it without --test-clock."
+            )
         if not self.settings.dev and self._listens:
             self.token, self.is_token_new = self.settings.token, False
             if not self.token:
@@ -345,11 +388,15 @@ def _store(settings: Settings) -> tuple[Store, Clock, Bus]:
     and tell each other through it.
     """
     if not settings.postgres:
-        return _sqlite(settings), SystemClock(), NullBus()
+        return _sqlite(settings), _clock(settings), NullBus()
     from .store.postgres import PostgresBus, PostgresStore
 
     store = PostgresStore(settings.postgres, limits=settings.limits, times=settings.times)
     return store, store.clock, PostgresBus(settings.postgres)
+
+
+def _clock(settings: Settings) -> Clock:
+    return TestClock() if settings.test_clock else SystemClock()
 
 
 def _sqlite(settings: Settings) -> Store:

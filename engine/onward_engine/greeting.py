@@ -45,6 +45,7 @@ class Greeter:
         clock: Clock,
         ids: Ids,
         grace_ms: int,
+        callback_url: str = "",
     ) -> None:
         self._committer = committer
         self._connections = connections
@@ -53,6 +54,7 @@ class Greeter:
         self._clock = clock
         self._ids = ids
         self._grace_ms = grace_ms
+        self._callback_url = callback_url
 
     def greet(self, connection: Connection, hello: Hello) -> None:
         """Answer a Hello, after the commit that decides its number and takes back what the worker holds. An older
@@ -152,7 +154,13 @@ class Greeter:
         self._committer.submit(op, ignore)
 
     def _welcome(self, connection: Connection, hello: Hello, secret: str) -> None:
-        connection.session.welcome(secret, connection.generation, engine=ENGINE, time_ms=self._clock.wall_ms())
+        connection.session.welcome(
+            secret,
+            connection.generation,
+            engine=ENGINE,
+            time_ms=self._clock.wall_ms(),
+            callback_url=self._callback_url,
+        )
         self._connections.add(connection)
         self._dispatch.expect(connection.functions)  # they may have waited for it since before this engine
         _log.info(

@@ -20,7 +20,7 @@ from .dispatch import Dispatch
 from .incoming import Incoming, check
 from .rules.events import BadEvent
 from .settings import Settings
-from .store.port import Accepted, CancelRun, NewEvent, Rejected, StartRun
+from .store.port import Accepted, CancelRun, DropEvent, NewEvent, Rejected, StartRun
 from .store.port import Ingest as IngestOp
 
 UNKNOWN_FUNCTION = "unknown_function"
@@ -48,12 +48,16 @@ class Ingest:
 
     async def accept(self, events: Sequence[Incoming]) -> tuple[Accepted, ...]:
         """Store events, all or none, and return what each of them started. Raises `BadEvent`."""
-        await self._check(events)
+        await self._check(events, self._clock.wall_ms())
         now_ms = self._clock.wall_ms()
         new = tuple(self._named(event, now_ms) for event in events)
         size = sum(len(event.data) for event in events)
         self._dispatch.expect(self._catalogue.started_by({event.name for event in events}))
         return await self._committer.commit(IngestOp(now_ms=now_ms, events=new), size)
+
+    async def drop_event(self, event: str) -> bool:
+        """Forget an event that is not due yet; returns whether there was one."""
+        return await self._committer.commit(DropEvent(now_ms=self._clock.wall_ms(), event=event))
 
     async def start(self, function: str, input: bytes, key: str = "") -> str:
         """Start one run and return its id; with a `key`, what the same key has started. `input` is MessagePack."""
@@ -71,10 +75,10 @@ class Ingest:
         op = CancelRun(now_ms=self._clock.wall_ms(), run=run, reason=reason, cleanup_ms=cleanup_ms)
         return await self._committer.commit(op)
 
-    async def _check(self, events: Sequence[Incoming]) -> None:
+    async def _check(self, events: Sequence[Incoming], now_ms: int) -> None:
         unpaused = 0
         for event in events:
-            check(event, self._limits)
+            check(event, self._limits, now_ms)
             unpaused += len(event.data)
             if unpaused > _BREATH_BYTES:
                 unpaused = 0
@@ -93,13 +97,14 @@ class Ingest:
             raise BadEvent(f"The input has {len(input)} bytes; {allowed} KiB are allowed.", too_large=True)
 
     def _named(self, event: Incoming, now_ms: int) -> NewEvent:
+        due_at_ms = event.due_at_ms(now_ms)
         stored = Event(
             id=event.id or self._ids.new("evt"),
             name=event.name,
             data=bytes(event.data),
-            ts_ms=now_ms if event.ts is None else event.ts,
+            ts_ms=max(now_ms, due_at_ms) if event.ts is None else event.ts,
             ord=0,
             key=event.key,
             meta=event.meta,
         )
-        return NewEvent(event=stored, dedup=bool(event.id))
+        return NewEvent(event=stored, dedup=bool(event.id), due_at_ms=due_at_ms)

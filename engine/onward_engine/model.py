@@ -36,6 +36,8 @@ class Run(Struct, frozen=True, kw_only=True, gc=False):
     """One run. Only a claim raises `epoch`. `seq` is the last stored frame of that epoch; `pos` the last engine entry,
     `seen` the highest that the worker has marked. `holder` and `generation` name the connection that executes it or has
     it parked in memory. `strikes` counts the workers that were lost under it, one after the other, without progress.
+    `origin` is the run that it repeats or forks; `origins` are those whose entries its journal begins with, the first
+    one first. `version` is that of the App on which it began.
     """
 
     id: str
@@ -65,6 +67,16 @@ class Run(Struct, frozen=True, kw_only=True, gc=False):
     created_at_ms: int = 0
     started_at_ms: int = 0
     ended_at_ms: int = 0
+    tags: dict[str, str] = {}
+    origin: str = ""
+    origins: tuple[str, ...] = ()
+    version: str = ""
+    is_paused: bool = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it must not go on now. A run that is being cancelled cleans up all the same."""
+        return self.is_paused and self.cancel_reason is None
 
 
 class Assignment(Struct, frozen=True, gc=False):
@@ -102,7 +114,10 @@ class Replica(Struct, frozen=True):
 
 
 class StepView(Struct, frozen=True):
-    """One line of a run's history for people: a step, wait or timer and what became of it."""
+    """One line of a run's history for people: a step, wait or timer and what became of it.
+
+    `about` is what a wait is for: an event, a signal or a function. `began_at_ms` is 0 if that is not known.
+    """
 
     key: str
     kind: str
@@ -112,3 +127,19 @@ class StepView(Struct, frozen=True):
     took_ms: int = 0
     output: bytes | None = None
     failure: Failure | None = None
+    began_at_ms: int = 0
+    about: str = ""
+
+
+class Item(Struct, frozen=True, gc=False):
+    """Something small that is kept under a name.
+
+    `kind` says what it is, `owner` whose it is: a run, a function, or '' for nobody's. `due_at_ms` None: it waits for
+    nothing.
+    """
+
+    kind: str
+    owner: str
+    name: str
+    due_at_ms: int | None = None
+    body: bytes = b""

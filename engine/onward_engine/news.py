@@ -46,11 +46,23 @@ class Moved(Struct, frozen=True, array_like=True, tag="moved"):
     generation: int
 
 
+class Followed(Struct, frozen=True, array_like=True, tag="followed"):
+    """Somebody follows this run's history where the sender is."""
+
+    run: str
+
+
+class Written(Struct, frozen=True, array_like=True, tag="written"):
+    """There is more of this run's history; somebody follows it."""
+
+    run: str
+
+
 class Registered(Struct, frozen=True, array_like=True, tag="registered"):
     """Apps have changed."""
 
 
-Item = Changed | Ready | Queued | Finished | Moved | Registered
+Item = Changed | Ready | Queued | Finished | Followed | Written | Moved | Registered
 
 
 class _Message(Struct, array_like=True):

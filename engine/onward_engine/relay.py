@@ -20,8 +20,9 @@ from .commit import Committer, ignore
 from .connections import Connections
 from .dispatch import Dispatch
 from .endings import Endings
+from .followers import Followers
 from .model import Status
-from .news import Changed, Finished, Item, Moved, Queued, Ready, Registered, decode, encode
+from .news import Changed, Finished, Followed, Item, Moved, Queued, Ready, Registered, Written, decode, encode
 from .service import Service
 from .store.port import Notices, Remind
 
@@ -46,6 +47,7 @@ class Relay(Service):
         connections: Connections,
         dispatch: Dispatch,
         endings: Endings,
+        followers: Followers,
         catalogue: Catalogue,
         clock: Clock,
     ) -> None:
@@ -56,6 +58,7 @@ class Relay(Service):
         self._connections = connections
         self._dispatch = dispatch
         self._endings = endings
+        self._followers = followers
         self._catalogue = catalogue
         self._clock = clock
         self._news: dict[Item, None] = {}
@@ -64,6 +67,8 @@ class Relay(Service):
         self._is_catalogue_old = asyncio.Event()
         committer.listen(self._committed)
         dispatch.on_surplus = self._offer
+        followers.on_follow = lambda run: self._tell_others(Followed(run))
+        followers.on_written = lambda run: self._tell_others(Written(run))
         bus.listen(self.hear)
 
     async def stop(self) -> None:
@@ -94,6 +99,9 @@ class Relay(Service):
                     if is_ready
                     else Changed(woken.run, woken.epoch, woken.holder)
                 )
+        for halted in notices.halted:
+            if self._connections.newest(halted.holder) is None:
+                yield Changed(halted.run, halted.epoch, halted.holder)
         for fenced in notices.fenced:
             if self._connections.newest(fenced.holder) is None:
                 yield Changed(fenced.run, fenced.epoch, fenced.holder)
@@ -108,6 +116,10 @@ class Relay(Service):
         self._queued -= offered
         if self.has_company:
             self._tell(Queued(function) for function in sorted(offered))
+
+    def _tell_others(self, item: Item) -> None:
+        if self.has_company:
+            self._tell((item,))
 
     def _tell(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -149,6 +161,10 @@ class Relay(Service):
                 self._dispatch.expect({item.function} & self._connections.functions)
             case Finished():
                 self._endings.tell(item.run)
+            case Followed():
+                self._followers.heed(item.run)
+            case Written():
+                self._followers.tell(item.run)
             case Moved():
                 self._connections.supersede(item.instance, item.generation)
             case Registered():

@@ -108,12 +108,19 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    public_url: str = ""
+    """Where whoever answers callbacks finds the engine, such as "https://engine.example.com". Empty: where each worker
+    finds it."""
+
     dev: bool = False
     token: str | None = field(default=None, repr=False)
     """The admin token. None: the one in `token_file`, made at the first start."""
 
     admin_token_file: Path | None = None
     """Where that token is. None: `admin.token` in the folder."""
+
+    test_clock: bool = False
+    """Anybody who may speak to this engine may move its clock forward. It listens on a loopback address only."""
 
     limits: Limits = field(default_factory=Limits)
     times: Times = field(default_factory=Times)
@@ -131,6 +138,9 @@ class Settings:
 
     purge_rest_ms: int = 50
     """Rest after each transaction that deletes: at a few milliseconds of work, a tenth of the store's time at most."""
+
+    timekeeping_ms: int = 10_000
+    """So often an engine with a store of its own looks whether the time of day has jumped, and keeps it."""
 
     recheck_ms: int = 60_000
     """The longest sleep of the alarm, so that a clock that was set, or a machine that slept, is noticed."""

@@ -16,6 +16,7 @@ from .dispatch import Dispatch
 from .duties.presence import Presence
 from .duties.sweep import Sweep
 from .endings import Endings
+from .followers import Followers
 from .gateway import Gateway
 from .relay import Relay
 from .settings import Settings
@@ -34,6 +35,7 @@ class Sharing:
         catalogue: Catalogue,
         dispatch: Dispatch,
         endings: Endings,
+        followers: Followers,
         gateway: Gateway,
         clock: Clock,
         settings: Settings,
@@ -47,6 +49,7 @@ class Sharing:
             connections=connections,
             dispatch=dispatch,
             endings=endings,
+            followers=followers,
             catalogue=catalogue,
             clock=clock,
         )
@@ -55,6 +58,7 @@ class Sharing:
             connections=connections,
             dispatch=dispatch,
             endings=endings,
+            followers=followers,
             catalogue=catalogue,
             clock=clock,
             settings=settings,

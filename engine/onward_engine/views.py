@@ -1,138 +1,305 @@
-"""What people see of the store: runs, steps, events and functions as JSON.
-
-Payloads are MessagePack that somebody's code made. They are decoded for people only, at most `bytes_max` of each, and
-what JSON cannot say is said as text.
-"""
+"""What people see of the store: runs, steps and functions as JSON. The fields are a promise to whoever reads them."""
 
 from __future__ import annotations
 
-import base64
-import math
-from collections.abc import Callable
-from typing import Any, cast
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import msgspec
-from onward_protocol.messages import AppManifest, Failure
+from msgspec import Raw, Struct
+from msgspec.structs import asdict
+from onward_protocol.messages import AppManifest, Event, Failure, FunctionManifest
 
-from .model import Run, StepView
-from .store.port import StepPage
-
-# The largest integer that every JSON reader keeps exact.
-_INTEGER_MAX = 2**53
-
-Json = dict[str, Any]
+from .model import Run, Status, StepView
+from .payloads import payload_view
+from .store.port import KeptEvent, StepPage
 
 
-def run_view(run: Run, bytes_max: int) -> Json:
-    """Return one run with its input, output and error."""
-    return {
-        **run_line(run),
-        "events": list(run.events),
-        "input": payload_view(run.input, bytes_max) if run.input else None,
-        "output": payload_view(run.output, bytes_max) if run.output else None,
-        "output_bytes": len(run.output),
-        "error": failure_view(run.failure, bytes_max),
-        "cancel_reason": run.cancel_reason,
-        "parent": run.parent or None,
-    }
+class Error(Struct, frozen=True):
+    """What a step or a run failed with."""
+
+    type: str
+    message: str
+    data: Any = None
+    stack: str = ""
 
 
-def run_line(run: Run) -> Json:
+class RunLine(Struct, frozen=True, kw_only=True):
+    """One run as a line of a list."""
+
+    id: str
+    function: str
+    status: Status
+    attempt: int
+    strikes: int
+    steps: int
+    worker: str | None
+    created_at_ms: int
+    started_at_ms: int | None
+    ended_at_ms: int | None
+    tags: dict[str, str]
+    origin: str | None
+    version: str | None
+    paused: bool
+
+
+class RunView(RunLine, frozen=True, kw_only=True):
+    """One run with its input, output and error. Payloads that are too large are named by their size."""
+
+    events: tuple[str, ...]
+    input: Any
+    output: Any
+    output_bytes: int
+    error: Error | None
+    cancel_reason: str | None
+    parent: str | None
+    waiting_for: str | None
+    progress: Any
+
+
+class StepLine(Struct, frozen=True, kw_only=True):
+    """One line of a run's history: a step, wait or timer and what became of it. `about` is the event, signal or
+    function that is waited for.
+    """
+
+    key: str
+    kind: str
+    status: str
+    attempts: int
+    at_ms: int
+    took_ms: int
+    output: Any
+    error: Error | None
+    began_at_ms: int | None
+    about: str | None
+
+
+class StepList(Struct, frozen=True):
+    """A part of a run's history; with a cursor there is more. Of lines with the same key the newest counts.
+
+    `status` is that of the run before this was read; `end` is the cursor to go on from when there will be more.
+    """
+
+    steps: list[StepLine]
+    cursor: str | None
+    end: str
+    status: Status
+
+
+class EventLine(Struct, frozen=True, kw_only=True):
+    """One event as a line of a list. `run_count` counts the runs that are still kept."""
+
+    id: str
+    name: str
+    key: str
+    ts_ms: int
+    received_at_ms: int
+    run_count: int
+
+
+class EventView(Struct, frozen=True, kw_only=True):
+    """One event with its data, and the newest runs that it started, newest first."""
+
+    id: str
+    name: str
+    key: str
+    ts_ms: int
+    meta: dict[str, str]
+    data: Any
+    data_bytes: int
+    runs: list[RunLine]
+
+
+class Limit(Struct, frozen=True):
+    """How many runs may be at work at once, by key."""
+
+    limit: int
+    key: str
+
+
+class FunctionLine(Struct, frozen=True, kw_only=True):
+    """One function as a line of a list."""
+
+    id: str
+    app: str
+    version: str
+    triggers: list[str]
+    concurrency: list[Limit]
+    on_failure: str | None
+    sync: bool
+    paused: bool
+    labels: dict[str, str]
+    cancel_on: list[str]
+    schedules: list[str]
+
+
+class TriggerView(Struct, frozen=True):
+    """An event that starts a function, and the condition on it."""
+
+    event: str
+    where: str
+
+
+class CancelView(Struct, frozen=True):
+    """An event that cancels runs of a function."""
+
+    event: str
+    match: tuple[str, ...]
+    where: str
+    timeout_ms: int | None
+
+
+class TicksView(Struct, frozen=True):
+    """When a function is started by the clock."""
+
+    expression: str
+    tz: str
+    jitter_ms: int
+    overlap: str
+    catch_up: str
+
+
+class Recent(Struct, frozen=True):
+    """How many of the newest runs of a function are in which status."""
+
+    runs: int
+    by_status: dict[str, int]
+
+
+class FunctionView(FunctionLine, frozen=True, kw_only=True):
+    """One function with everything that its worker has registered, and how its newest runs do."""
+
+    conditions: list[TriggerView]
+    cancel_rules: list[CancelView]
+    start_timeout_ms: int | None
+    finish_timeout_ms: int | None
+    ticks: list[TicksView]
+    recent: Recent
+
+
+def run_line(run: Run) -> RunLine:
     """Return one run as a line of a list."""
-    return {
-        "id": run.id,
-        "function": run.function,
-        "status": run.status.value,
-        "attempt": run.attempt,
-        "strikes": run.strikes,
-        "steps": run.steps,
-        "worker": run.holder or None,
-        "created_at_ms": run.created_at_ms,
-        "started_at_ms": run.started_at_ms or None,
-        "ended_at_ms": run.ended_at_ms or None,
-    }
+    return RunLine(
+        id=run.id,
+        function=run.function,
+        status=run.status,
+        attempt=run.attempt,
+        strikes=run.strikes,
+        steps=run.steps,
+        worker=run.holder or None,
+        created_at_ms=run.created_at_ms,
+        started_at_ms=run.started_at_ms or None,
+        ended_at_ms=run.ended_at_ms or None,
+        tags=run.tags,
+        origin=run.origin or None,
+        version=run.version or None,
+        paused=run.is_paused,
+    )
 
 
-def steps_view(page: StepPage, bytes_max: int) -> Json:
+def run_view(run: Run, bytes_max: int, waiting_for: str | None = None, progress: bytes = b"") -> RunView:
+    """Return one run with its input, output and error. `waiting_for` says what keeps it from being at work, `progress`
+    is how far it has said that it is.
+    """
+    return RunView(
+        **asdict(run_line(run)),
+        events=run.events,
+        input=payload_view(run.input, bytes_max) if run.input else None,
+        output=payload_view(run.output, bytes_max) if run.output else None,
+        output_bytes=len(run.output),
+        error=error_view(run.failure, bytes_max),
+        cancel_reason=run.cancel_reason,
+        parent=run.parent or None,
+        waiting_for=waiting_for,
+        progress=payload_view(progress, bytes_max) if progress else None,
+    )
+
+
+def steps_view(run: Run, page: StepPage, bytes_max: int) -> StepList:
     """Return a part of a run's history."""
     cursor = None if page.next is None else str(page.next)
-    return {"steps": [step_view(step, bytes_max) for step in page.steps], "cursor": cursor}
+    return StepList([step_line(step, bytes_max) for step in page.steps], cursor, str(page.end), run.status)
 
 
-def step_view(step: StepView, bytes_max: int) -> Json:
+def step_line(step: StepView, bytes_max: int) -> StepLine:
     """Return one line of a run's history."""
-    return {
-        "key": step.key,
-        "kind": step.kind,
-        "status": step.status,
-        "attempts": step.attempts,
-        "at_ms": step.at_ms,
-        "took_ms": step.took_ms,
-        "output": None if step.output is None else payload_view(step.output, bytes_max),
-        "error": failure_view(step.failure, bytes_max),
-    }
+    return StepLine(
+        key=step.key,
+        kind=step.kind,
+        status=step.status,
+        attempts=step.attempts,
+        at_ms=step.at_ms,
+        took_ms=step.took_ms,
+        output=None if step.output is None else payload_view(step.output, bytes_max),
+        error=error_view(step.failure, bytes_max),
+        began_at_ms=step.began_at_ms or None,
+        about=step.about or None,
+    )
 
 
-def failure_view(failure: Failure | None, bytes_max: int) -> Json | None:
+def event_line(kept: KeptEvent) -> EventLine:
+    """Return one event as a line of a list."""
+    event = kept.event
+    return EventLine(
+        id=event.id,
+        name=event.name,
+        key=event.key,
+        ts_ms=event.ts_ms,
+        received_at_ms=kept.received_at_ms,
+        run_count=kept.runs,
+    )
+
+
+def event_view(event: Event, runs: Iterable[Run], bytes_max: int) -> EventView:
+    """Return one event with its data, which is the JSON that was sent, and the runs that it started."""
+    is_small = len(event.data) <= bytes_max
+    return EventView(
+        id=event.id,
+        name=event.name,
+        key=event.key,
+        ts_ms=event.ts_ms,
+        meta=event.meta,
+        data=Raw(event.data) if is_small else f"({len(event.data)} bytes: too large to show)",
+        data_bytes=len(event.data),
+        runs=[run_line(run) for run in runs],
+    )
+
+
+def error_view(failure: Failure | None, bytes_max: int) -> Error | None:
     """Return an error as its type, message, data and stack."""
     if failure is None:
         return None
     data = payload_view(failure.data, bytes_max) if failure.data else None
-    return {"type": failure.type, "message": failure.message, "data": data, "stack": failure.stack}
+    return Error(failure.type, failure.message, data, failure.stack)
 
 
-def app_view(app: AppManifest) -> list[Json]:
-    """Return the functions of one app."""
-    return [
-        {
-            "id": function.id,
-            "app": app.name,
-            "version": app.version,
-            "triggers": [trigger.event for trigger in function.triggers],
-            "concurrency": [{"limit": limit.limit, "key": limit.key} for limit in function.concurrency],
-            "on_failure": function.on_failure or None,
-            "sync": function.sync,
-        }
-        for function in app.functions
-    ]
+def function_line(app: AppManifest, function: FunctionManifest, *, is_paused: bool) -> FunctionLine:
+    """Return one function as a line of a list."""
+    return FunctionLine(
+        id=function.id,
+        app=app.name,
+        version=app.version,
+        triggers=[trigger.event for trigger in function.triggers],
+        concurrency=[Limit(limit.limit, limit.key) for limit in function.concurrency],
+        on_failure=function.on_failure or None,
+        sync=function.sync,
+        paused=is_paused,
+        labels=function.labels,
+        cancel_on=[rule.event for rule in function.cancel_on],
+        schedules=[schedule.expression for schedule in function.schedules],
+    )
 
 
-def payload_view(payload: bytes, bytes_max: int) -> Any:
-    """Return MessagePack as something that JSON can say; a large or unreadable payload is named by its size."""
-    if len(payload) > bytes_max:
-        return f"({len(payload)} bytes: too large to show, ask for application/msgpack)"
-    try:
-        return plain(msgspec.msgpack.decode(payload, ext_hook=_extension))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, ValueError):
-        return f"({len(payload)} bytes that are not MessagePack)"
-
-
-def plain(value: object) -> Any:
-    """Return the value with everything that JSON has no word for as text."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int | float):
-        return value if _is_exact(value) else str(value)
-    if isinstance(value, dict):
-        fields = cast("dict[object, object]", value)
-        return {_key(key): plain(inner) for key, inner in fields.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in cast("list[object]", value)]
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
-
-
-def _is_exact(number: float) -> bool:
-    return abs(number) <= _INTEGER_MAX if isinstance(number, int) else math.isfinite(number)
-
-
-def _key(key: object) -> str:
-    return key if isinstance(key, str) else str(plain(key))
-
-
-def _extension(code: int, data: memoryview) -> str:
-    return f"(extension {code}: {base64.b64encode(data).decode()})"
-
-
-def to_json(make: Callable[[], Any]) -> bytes:
-    """Make a view and encode it: the part that belongs off the event loop."""
-    return msgspec.json.encode(make())
+def function_view(line: FunctionLine, function: FunctionManifest, newest: Sequence[Run]) -> FunctionView:
+    """Return one function with its newest runs counted."""
+    return FunctionView(
+        **{name: getattr(line, name) for name in FunctionLine.__struct_fields__},
+        conditions=[TriggerView(one.event, one.where) for one in function.triggers],
+        cancel_rules=[CancelView(one.event, one.match, one.where, one.timeout_ms) for one in function.cancel_on],
+        start_timeout_ms=function.start_timeout_ms,
+        finish_timeout_ms=function.finish_timeout_ms,
+        ticks=[
+            TicksView(one.expression, one.tz, one.jitter_ms, one.overlap, one.catch_up) for one in function.schedules
+        ],
+        recent=Recent(len(newest), dict(Counter(run.status.value for run in newest))),
+    )

@@ -19,6 +19,7 @@ from onward_protocol.messages import (
     EngineFrame,
     Fence,
     GoAway,
+    Halt,
     Hello,
     Journal,
     Log,
@@ -90,7 +91,9 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             self._use(frame, frames)
         return frames
 
-    def welcome(self, session: str, generation: int, *, engine: str = "", time_ms: int = 0) -> None:
+    def welcome(
+        self, session: str, generation: int, *, engine: str = "", time_ms: int = 0, callback_url: str = ""
+    ) -> None:
         """Accept the worker. What follows is exactly one Ack, with `resend`, or one Fence for each run of its Hello."""
         self.session_id = session
         self.generation = generation
@@ -107,6 +110,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
             engine=engine,
             time_ms=time_ms,
             unpacks=(self._packing.name,) if self._packing else (),
+            callback_url=callback_url,
         )
         self._queue(frame, BARRIER)
         self._agree_on_packing(self.hello.unpacks if self.hello else ())
@@ -117,7 +121,7 @@ class EngineSession(Connection[WorkerFrame, EngineFrame]):
         self._queue(Refuse(code, message, retry_after_ms), BARRIER)
         self.end(CloseCode.REFUSED)
 
-    def send(self, frame: Assign | Journal | Ack | Wake | Cancel | Fence | GoAway) -> None:
+    def send(self, frame: Assign | Journal | Ack | Wake | Cancel | Fence | Halt | GoAway) -> None:
         """Queue a frame. Raises `LocalMisuse` in a phase in which it must not be sent; see `may_assign`."""
         self._queue(frame, BARRIER if isinstance(frame, GoAway) else frame.run)
         self.mirror.promise(frame)

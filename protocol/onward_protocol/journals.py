@@ -6,10 +6,10 @@ from msgspec.structs import replace
 
 from onward_protocol.errors import ProtocolError
 from onward_protocol.limits import Limits
-from onward_protocol.messages import Assign, Cancel, EngineEntry, Fence, Journal, Segment, Wake
+from onward_protocol.messages import Assign, Cancel, EngineEntry, Fence, Halt, Journal, Segment, Wake
 
-OfRun = Assign | Journal | Wake | Cancel | Fence
-Whole = Assign | Wake | Cancel | Fence
+OfRun = Assign | Journal | Wake | Cancel | Fence | Halt
+Whole = Assign | Wake | Cancel | Fence | Halt
 
 
 class _Gathering:
@@ -21,7 +21,7 @@ class _Gathering:
         self.assign = assign
         self.segments: list[Segment] = list(assign.segments)
         self.entries: list[EngineEntry] = list(assign.entries)
-        self.later: list[Wake | Cancel] = []
+        self.later: list[Wake | Cancel | Halt] = []
         self.size = 0
 
     def add(self, journal: Journal, limits: Limits) -> None:
@@ -49,7 +49,7 @@ class Journals:
                 return self._begin(frame)
             case Journal():
                 return self._add(frame)
-            case Wake() | Cancel():
+            case Wake() | Cancel() | Halt():
                 return self._keep(frame)
             case Fence():
                 return self._fence(frame)
@@ -81,7 +81,7 @@ class Journals:
         del self._gathering[journal.run]
         return [gathering.whole(), *gathering.later]
 
-    def _keep(self, frame: Wake | Cancel) -> list[Whole]:
+    def _keep(self, frame: Wake | Cancel | Halt) -> list[Whole]:
         gathering = self._of(frame.run, frame.epoch)
         if gathering is None:
             return [frame]

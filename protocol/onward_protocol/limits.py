@@ -103,6 +103,9 @@ class Times:
     affinity_ms: int = 250
     """A woken run waits so long for a slot at the worker that has it in memory: less than a replay is worth."""
 
+    version_ms: int = 5_000
+    """A run waits so long for a slot at a worker with the version of its App on which it began."""
+
     strike_min_ms: int = 1_000
     strike_max_ms: int = 60_000
     """From the second worker on that a run has cost, it waits: the first of these, doubled each time, up to the second.

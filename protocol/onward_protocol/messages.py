@@ -67,6 +67,7 @@ class Draft(Wire, frozen=True):
     key: str = ""
     meta: dict[str, str] = {}
     id: str = ""
+    due_at_ms: Natural = 0
 
 
 class Match(Wire, frozen=True):
@@ -124,6 +125,32 @@ class ConcurrencyLimit(Wire, frozen=True):
     key: str = ""
 
 
+class CancelRule(Wire, frozen=True):
+    """Runs of the function are cancelled by an event of exactly this name.
+
+    Its value at each path of `match` has to equal that of the run's own event. The rule counts for `timeout_ms` from
+    the run's start on; nil: as long as the run.
+    """
+
+    event: str
+    match: tuple[str, ...] = ()
+    where: str = ""
+    timeout_ms: Natural | None = None
+
+
+class Schedule(Wire, frozen=True):
+    """When a function is started by the clock.
+
+    `expression` has the five fields of cron; each of its ticks starts the function once, up to `jitter_ms` later.
+    """
+
+    expression: str
+    tz: str = "UTC"
+    jitter_ms: Natural = 0
+    overlap: Literal["allow", "skip", "cancel"] = "allow"
+    catch_up: Literal["none", "last", "all"] = "last"
+
+
 class FunctionManifest(Wire, frozen=True):
     """A function as its worker registers it.
 
@@ -135,6 +162,11 @@ class FunctionManifest(Wire, frozen=True):
     concurrency: tuple[ConcurrencyLimit, ...] = ()
     on_failure: str = ""
     sync: bool = False
+    cancel_on: tuple[CancelRule, ...] = ()
+    start_timeout_ms: Natural | None = None
+    finish_timeout_ms: Natural | None = None
+    labels: dict[str, str] = {}
+    schedules: tuple[Schedule, ...] = ()
 
 
 class AppManifest(Wire, frozen=True):
@@ -188,13 +220,15 @@ class StepFailed(Wire, frozen=True, tag=2):
 class AttemptFailed(Wire, frozen=True, tag=3):
     """One attempt that will be repeated after `retry_ms`.
 
-    It counts attempts over crashes and is never delivered to user code.
+    It counts attempts over crashes and is never delivered to user code. `began_at_ms` is when the step's first attempt
+    began, on the worker's wall clock.
     """
 
     key: str
     attempt: Natural
     failure: Failure
     retry_ms: Natural
+    began_at_ms: Natural = 0
 
 
 class TimerFired(Wire, frozen=True, tag=4):
@@ -237,8 +271,15 @@ class SignalWait(Wire, frozen=True, tag="signal"):
 
 
 class CallbackWait(Wire, frozen=True, tag="callback"):
+    """A value that is posted under this token, once. `url` is where, for the code that hands it out.
+
+    The engine answers the opening with a `Returned` of the key and `OPEN_MARK`, whose value is [token, url]: the wait
+    stands when the code learns of the token, and a replay learns of the same one.
+    """
+
     token: str
     timeout_ms: Natural | None = None
+    url: str = ""
 
 
 class Invoke(Wire, frozen=True, tag="invoke"):
@@ -250,6 +291,9 @@ class Invoke(Wire, frozen=True, tag="invoke"):
 
 
 Wait = Sleep | EventWait | SignalWait | CallbackWait | Invoke
+
+OPEN_MARK = "!open"
+"""Behind the key of a callback: the key of the engine's word that it is open."""
 
 
 class WaitOpened(Wire, frozen=True, tag=6):
@@ -269,7 +313,10 @@ class Sent(Wire, frozen=True, tag=8):
 
 
 class Started(Wire, frozen=True, tag=9):
-    """A detached child run; its id is derived from (run, key)."""
+    """A detached child run; its id is derived from (run, key).
+
+    The engine answers with a `Returned` of that id, or with why there is no such run.
+    """
 
     key: str
     function: str
@@ -283,7 +330,26 @@ class Published(Wire, frozen=True, tag=10):
 
 
 class Tagged(Wire, frozen=True, tag=11):
+    """Words by which the run is found. A key has its newest value."""
+
     tags: dict[str, str]
+    key: str = ""
+
+
+class Progress(Wire, frozen=True, tag=12):
+    """How far the run says it is, for people. Only the newest counts.
+
+    A frame with nothing else is not kept in the journal.
+    """
+
+    value: bytes
+
+
+class Patched(Wire, frozen=True, tag=13):
+    """Which code this run takes at the change that `key` names: the new one with `is_on`, otherwise the old one."""
+
+    key: str
+    is_on: bool
 
 
 WorkerEntry = (
@@ -298,6 +364,8 @@ WorkerEntry = (
     | Started
     | Published
     | Tagged
+    | Progress
+    | Patched
 )
 
 
@@ -499,6 +567,7 @@ class Welcome(Wire, frozen=True, tag=32):
     engine: str = ""
     time_ms: Natural = 0
     unpacks: tuple[str, ...] = ()
+    callback_url: str = ""
 
 
 class Refuse(Wire, frozen=True, tag=33):
@@ -513,7 +582,9 @@ class Assign(Wire, frozen=True, tag=34):
     `segments` are the stored frames in order of (epoch, seq); `entries` all engine entries by pos. A run that was
     started without an event has its `input` as MessagePack. `ord` is the run's own place in the order of acceptance.
     `cause` is set for a failure handler. With `journal_follows` segments and entries come behind it in Journal frames,
-    and the run starts with the last of these.
+    and the run starts with the last of these. A fork goes on with what other runs had done: the segments of epoch n are
+    those of the n-th of `origins`. `parent` is the run that this one came from: by invoke or start, or by failing, for
+    a failure handler.
     """
 
     run: str
@@ -528,6 +599,8 @@ class Assign(Wire, frozen=True, tag=34):
     cause: Failure | None = None
     started_at_ms: Natural = 0
     journal_follows: bool = False
+    origins: tuple[str, ...] = ()
+    parent: str = ""
 
 
 class Ack(Wire, frozen=True, tag=35):
@@ -592,6 +665,13 @@ class Journal(Wire, frozen=True, tag=41):
     last: bool = False
 
 
+class Halt(Wire, frozen=True, tag=42):
+    """The run is paused: hand it back at its next step boundary. Its running steps end first."""
+
+    run: str
+    epoch: Natural
+
+
 # -- both ways ---------------------------------------------------------------------------------------------------------
 
 
@@ -611,4 +691,6 @@ class Packed(Wire, frozen=True, tag=62):
 
 
 WorkerFrame = Hello | Checkpoint | Beat | Return | Stream | Log | Drain | Bye | Packed | Part
-EngineFrame = Welcome | Refuse | Assign | Ack | BeatAck | Wake | Cancel | Fence | GoAway | Journal | Packed | Part
+EngineFrame = (
+    Welcome | Refuse | Assign | Ack | BeatAck | Wake | Cancel | Fence | GoAway | Journal | Halt | Packed | Part
+)

@@ -28,7 +28,7 @@ SLOT_WAKE = "Wake+slot"
 """A Wake that takes a slot: for a draining connection a different thing than one that only brings entries."""
 
 _WORK = ("Checkpoint", "Beat", "Return", "Stream", "Log")
-_CARE = ("Ack", "BeatAck", "Wake", "Cancel", "Fence", "Journal")
+_CARE = ("Ack", "BeatAck", "Wake", "Cancel", "Fence", "Journal", "Halt")
 _GIVE = ("Assign", SLOT_WAKE)
 
 WORKER_KINDS = frozenset({*_WORK, "Hello", "Drain", "Bye"})

@@ -26,6 +26,7 @@ from onward_protocol.messages import (
     EngineFrame,
     Fence,
     GoAway,
+    Halt,
     Hello,
     Log,
     Packed,
@@ -42,7 +43,7 @@ from onward_protocol.outbox import BARRIER, EXPRESS, IN_ORDER, Outgoing
 from onward_protocol.packing import Packing
 from onward_protocol.states import Phase
 
-FromEngine = Welcome | Refuse | Assign | Ack | Wake | Cancel | Fence | GoAway
+FromEngine = Welcome | Refuse | Assign | Ack | Wake | Cancel | Fence | Halt | GoAway
 """What `WorkerSession.receive` hands to its owner."""
 
 

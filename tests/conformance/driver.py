@@ -76,8 +76,11 @@ class Driver:
         assert not isinstance(outcome, Rejected), outcome
         return cast("T", outcome)
 
+    def registering(self, *functions: FunctionManifest) -> Register:
+        return Register(self.now, AppManifest("shop", "1", functions))
+
     async def register(self, *functions: FunctionManifest) -> None:
-        await self.one(Register(self.now, AppManifest("shop", "1", functions)))
+        await self.one(self.registering(*functions))
 
     def new_event(self, name: str, data: object = None, id: str = "") -> NewEvent:
         event = Event(id or f"evt_{next(self._ids)}", name, msgspec.json.encode(data), self.now, 0)

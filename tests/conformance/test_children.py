@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from onward_engine.model import Run, Status
 from onward_engine.store.port import StartRun
 from onward_protocol.ids import derived_id
@@ -117,7 +118,33 @@ async def test_a_detached_child_outlives_its_starter(driver: Driver) -> None:
     [assignment] = await driver.claim("child")
     assert (assignment.run.input, assignment.run.cancel_reason) == (b"\x01", None)
     await end(driver, assignment.run, RunCompleted(b""))
-    assert (await driver.get(run)).pos == 0
+    assert (await driver.get(run)).pos == 1  # that it was started, and nothing of how it ended
+
+
+async def test_a_start_is_answered_with_the_id_of_its_run_in_the_same_commit(driver: Driver) -> None:
+    run = await driver.running()
+    await driver.checkpoint(run, 1, Started("s", "shop/child", b"\x01"))
+    [woken] = driver.notices.woken
+    id = derived_id("run", run.id, "s")
+    assert woken.entries == (Returned(1, "s", msgspec.msgpack.encode(id), driver.now),)
+    assert (await driver.get(id)).parent == run.id
+
+
+async def test_a_start_that_is_sent_again_starts_nothing_and_has_one_answer(driver: Driver) -> None:
+    run = await driver.running()
+    await driver.checkpoint(run, 1, Started("s", "shop/child", b"\x01"))
+    await driver.checkpoint(run, 2, Started("s", "shop/child", b"\x01"))
+    assert (await driver.get(run)).pos == 1
+    assert len(await driver.claim("child")) == 1
+
+
+async def test_a_start_whose_id_a_caller_took_fails(driver: Driver) -> None:
+    run = await driver.running()
+    await driver.one(StartRun(driver.now, derived_id("run", run.id, "s"), "shop/child", b""))
+    await driver.checkpoint(run, 1, Started("s", "shop/child", b""))
+    [entry] = driver.notices.woken[0].entries
+    assert isinstance(entry, Failed)
+    assert entry.failure.type == "RunExists"
 
 
 async def test_a_call_repeated_by_a_replay_is_the_same_child(driver: Driver) -> None:
@@ -134,9 +161,9 @@ async def test_a_call_of_a_child_that_is_over_returns_at_once(driver: Driver) ->
     await driver.checkpoint(run, 1, Started("call", "shop/child", b""))
     [child] = await driver.claim("child")
     await end(driver, child.run, RunCompleted(b"\x09"))
-    await driver.checkpoint(run, 2, WaitOpened("call", Invoke("shop/child", b"")))
+    await driver.checkpoint(run, 2, Seen(1), WaitOpened("call", Invoke("shop/child", b"")))
     [woken] = driver.notices.woken
-    assert woken.entries == (Returned(1, "call", b"\x09", driver.now),)
+    assert woken.entries == (Returned(2, "call", b"\x09", driver.now),)
 
 
 async def test_a_call_whose_childs_id_a_caller_took_fails_instead_of_waiting_for_ever(driver: Driver) -> None:

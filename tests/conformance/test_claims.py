@@ -230,3 +230,57 @@ async def test_a_long_journal_stays_behind_and_a_short_one_comes_with_its_run(dr
     short, long = await driver.one(Claim(driver.now, "claim", WORKER, 1, ("shop/work",), 2, journal_bytes_max=1_000))
     assert [(one.is_whole, len(one.segments)) for one in (short, long)] == [(True, 1), (False, 0)]
     assert len((await driver.store.journal(long.run.id)).segments) == 1
+
+
+# -- versions
+
+
+async def claim_as(driver: Driver, version: str, *rivals: str, instance: str = WORKER) -> list[str]:
+    name = f"claim_{version}_{driver.now}"
+    op = Claim(driver.now, name, instance, 1, ("shop/work",), 10, None, (version,), (rivals,))
+    return [assignment.run.id for assignment in await driver.one(op)]
+
+
+async def handed_back(driver: Driver, version: str) -> str:
+    run = await driver.start("work")
+    assert await claim_as(driver, version) == [run]
+    await driver.checkpoint(await driver.get(run), 1, StepDone("a", b""), outcome=HandedBack())
+    driver.now += 1
+    return run
+
+
+async def test_a_run_remembers_the_version_on_which_it_began(driver: Driver) -> None:
+    run = await handed_back(driver, "1")
+    await claim_as(driver, "2")
+    assert (await driver.get(run)).version == "1"
+
+
+async def test_a_run_is_left_to_workers_of_its_version_while_there_are_any(driver: Driver) -> None:
+    run = await handed_back(driver, "1")
+    new = await driver.start("work")
+    assert await claim_as(driver, "2", "1", instance=OTHER) == [new]
+    assert driver.notices.left == {("shop/work", "1")}
+    assert await claim_as(driver, "1", "2") == [run]
+
+
+async def test_after_some_time_anybody_gets_the_run(driver: Driver) -> None:
+    run = await handed_back(driver, "1")
+    driver.now += 4_998
+    assert await claim_as(driver, "2", "1", instance=OTHER) == []
+    driver.now += 1
+    assert await claim_as(driver, "2", "1", instance=OTHER) == [run]
+
+
+async def test_a_run_of_a_version_that_nobody_has_is_taken_at_once(driver: Driver) -> None:
+    run = await handed_back(driver, "1")
+    assert await claim_as(driver, "3", "2", instance=OTHER) == [run]
+
+
+async def test_new_runs_do_not_wait_behind_those_that_are_left(driver: Driver) -> None:
+    runs = [await driver.start("work") for _ in range(12)]
+    first = Claim(driver.now, "claim_first", WORKER, 1, ("shop/work",), 100, None, ("1",))
+    for assignment in await driver.one(first):
+        await driver.checkpoint(assignment.run, 1, outcome=HandedBack())
+    new = await driver.start("work")
+    assert len(runs) == 12
+    assert await claim_as(driver, "2", "1", instance=OTHER) == [new]

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from onward_engine.model import Run, Status, StepView
+from onward_engine.rules.forks import Past
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
     Admit,
+    AnswerCallback,
     ApplyCheckpoint,
+    Backfill,
     Boot,
     CancelRun,
     Claim,
     Confirm,
+    DropEvent,
     Enter,
+    EventFilter,
     FireTimers,
     GiveBack,
+    HoldSchedule,
     Ingest,
     NewEvent,
     Op,
     Orphan,
+    PauseFunction,
+    PauseRun,
     Present,
     Register,
     Rejected,
     Remind,
+    Repeat,
     Resume,
+    ResumeRun,
     RunFilter,
+    SendSignal,
     StartRun,
     Store,
     TakeOver,
 )
 from onward_engine.store.sqlite import SqliteStore
 from onward_engine.store.tables import QueueState
-from onward_protocol.codec import encode_entries
+from onward_protocol.codec import encode_engine_entries, encode_entries
 from onward_protocol.messages import (
     AppManifest,
+    CallbackWait,
+    CancelRule,
     ConcurrencyLimit,
     Draft,
+    Due,
     Event,
     EventWait,
     Failure,
@@ -49,14 +65,18 @@ from onward_protocol.messages import (
     Match,
     Outcome,
     Parked,
+    Progress,
     RunCancelled,
     RunCompleted,
     RunFailed,
+    Schedule,
     Seen,
     Sent,
+    SignalWait,
     Sleep,
     Started,
     StepDone,
+    Tagged,
     Wait,
     WaitClosed,
     WaitOpened,
@@ -71,11 +91,19 @@ APP = AppManifest(
     "shop",
     "1",
     (
-        function("a", "x", on_failure="shop/rescue"),
-        function("b", "x", "y", concurrency=[ConcurrencyLimit(1, "event.data.k")]),
-        function("c", "y*", concurrency=[ConcurrencyLimit(2)]),
-        function("rescue"),
+        replace(function("a", "x", on_failure="shop/rescue"), start_timeout_ms=9_000),
+        replace(
+            function("b", "x", "y", concurrency=[ConcurrencyLimit(1, "event.data.k")]),
+            cancel_on=(CancelRule("z", ("k",), timeout_ms=20_000),),
+        ),
+        replace(function("c", "y*", concurrency=[ConcurrencyLimit(2)]), finish_timeout_ms=15_000),
+        replace(function("rescue"), schedules=(Schedule("* * * * *", overlap="skip", catch_up="all"),)),
     ),
+)
+SCHEDULES = (
+    (),
+    APP.functions[-1].schedules,
+    (Schedule("* * * * *", jitter_ms=20_000, overlap="cancel"), Schedule("*/2 * * * *", "Europe/Berlin")),
 )
 
 
@@ -88,16 +116,18 @@ class Chaos:
         self.count = 0
         self.runs: list[Run] = []
 
-    def batch(self, runs: list[Run]) -> list[Op[Any]]:
-        self.runs = runs
-        self.now += self.random.choice((0, 1, 50, 300, 2_000))
+    def batch(self, runs: Sequence[Run]) -> list[Op[Any]]:
+        self.runs = list(runs)
+        self.now += 25_000 if self.random.random() < 0.05 else self.random.choice((0, 1, 50, 300, 2_000))
         return [self.op() for _ in range(self.random.randint(1, 5))]
 
     def op(self) -> Op[Any]:
         kinds = [self.ingest, self.start, self.claim, self.admit, self.orphan, self.resume, self.give_back]
         kinds += [self.cancel, self.fire, self.boot]
-        kinds += [self.enter, self.confirm, self.present, self.take_over, self.remind]
-        weights = (4, 1, 8, 3, 1, 1, 1, 1, 4, 0.1, 1, 1, 0.5, 0.5, 0.5)
+        kinds += [self.enter, self.confirm, self.present, self.take_over, self.remind, self.signal, self.callback]
+        kinds += [self.pause, self.go_on, self.pause_function, self.repeat]
+        kinds += [self.drop_event, self.hold_schedule, self.backfill, self.register]
+        weights = (4, 1, 8, 3, 1, 1, 1, 1, 4, 0.1, 1, 1, 0.5, 0.5, 0.5, 3, 1, 1, 2, 0.5, 1, 0.5, 0.5, 0.3, 0.3)
         held = [run for run in self.runs if run.holder] or self.runs
         if held and self.random.random() < 0.6:
             return self.checkpoint(self.random.choice(held))
@@ -120,7 +150,22 @@ class Chaos:
         dedup = self.random.random() < 0.2
         id = f"mine_{self.random.randint(0, 5)}" if dedup else self.id("evt")
         event = Event(id, self.random.choice(("x", "y", "yes", "z")), self.data(), self.now, 0)
-        return Ingest(self.now, (NewEvent(event, dedup),))
+        due_at_ms = self.now + self.random.randint(0, 3_000) if self.random.random() < 0.2 else 0
+        return Ingest(self.now, (NewEvent(event, dedup, due_at_ms),))
+
+    def drop_event(self) -> Op[Any]:
+        return DropEvent(self.now, f"mine_{self.random.randint(0, 5)}")
+
+    def hold_schedule(self) -> Op[Any]:
+        return HoldSchedule(self.now, "shop/rescue", self.random.choice("01"), self.random.random() < 0.5)
+
+    def backfill(self) -> Op[Any]:
+        ticks = tuple(60_000 * n for n in range(self.random.randint(0, 3)))
+        return Backfill(self.now, "shop/rescue", Schedule("* * * * *"), ticks)
+
+    def register(self) -> Op[Any]:
+        rescue = replace(APP.functions[-1], schedules=self.random.choice(SCHEDULES))
+        return Register(self.now, replace(APP, functions=(*APP.functions[:-1], rescue)))
 
     def start(self) -> Op[Any]:
         name = self.random.choice((*NAMES, "nobody"))
@@ -128,7 +173,10 @@ class Chaos:
 
     def claim(self) -> Op[Any]:
         names = tuple(f"shop/{name}" for name in self.random.sample(NAMES, 3))
-        return Claim(self.now, self.id("claim"), self.worker(), self.random.randint(1, 3), names, 3)
+        mine, other = self.random.sample(("", "1", "2"), 2)
+        rivals = ((other,) if other else (),) * 3 if self.random.random() < 0.5 else ()
+        generation = self.random.randint(1, 3)
+        return Claim(self.now, self.id("claim"), self.worker(), generation, names, 3, None, (mine,) * 3, rivals)
 
     def admit(self) -> Op[Any]:
         ready = [run for run in self.runs if run.status is Status.READY]
@@ -172,12 +220,40 @@ class Chaos:
         run = self.some()
         return Remind(self.now, run.holder or self.worker(), run.generation, ((run.id, run.epoch),))
 
+    def signal(self) -> Op[Any]:
+        id = self.random.choice(("", "", "once"))
+        value, is_for_waiter = self.random.choice((b"\x01", b"\x02")), self.random.random() < 0.3
+        return SendSignal(self.now, self.some().id, self.random.choice("ab"), value, id, is_for_waiter)
+
+    def callback(self) -> Op[Any]:
+        return AnswerCallback(self.now, f"token-{self.random.randint(0, 6)}", b"\x03")
+
     def give_back(self) -> Op[Any]:
         run = self.some()
         return GiveBack(self.now, run.id, run.epoch, "full")
 
     def cancel(self) -> Op[Any]:
         return CancelRun(self.now, self.some().id, "chaos", self.random.choice((0, 100, 5_000)))
+
+    def pause(self) -> Op[Any]:
+        return PauseRun(self.now, self.some().id)
+
+    def go_on(self) -> Op[Any]:
+        paused = [run for run in self.runs if run.is_paused]
+        return ResumeRun(self.now, self.random.choice(paused).id if paused else self.some().id)
+
+    def pause_function(self) -> Op[Any]:
+        name = self.random.choice((*NAMES, "nobody"))
+        return PauseFunction(self.now, f"shop/{name}", self.random.random() < 0.3)
+
+    def repeat(self) -> Op[Any]:
+        source, id = self.some(), self.random.choice((self.id("run"), "run_same"))
+        if self.random.random() < 0.5:
+            return Repeat(self.now, id, source.id)
+        frame = encode_entries((StepDone("k0", b"\x01"), WaitOpened("k1", CallbackWait("token-1")), Seen(1)))
+        due = encode_engine_entries((Due(1, "k9"),))
+        past = Past((source.id,), ((1, 1, frame),), (due,), 1, {"k": "1"}, (("k1", CallbackWait("token-1")),))
+        return Repeat(self.now, id, source.id, self.random.choice((None, b"\x80")), past)
 
     def fire(self) -> Op[Any]:
         return FireTimers(self.now, self.random.choice((1, 3, 1000)))
@@ -210,7 +286,10 @@ class Chaos:
             WaitOpened(key, self.wait()),
             WaitClosed(key),
             Sent(key, (Draft(self.random.choice(("x", "z")), self.data()),)),
+            Sent(key, (Draft(self.random.choice(("x", "z")), self.data(), due_at_ms=self.now + 1_000),)),
             Started(key, f"shop/{self.random.choice((*NAMES, 'nobody'))}", b"\x80"),
+            Tagged({self.random.choice("kl"): self.random.choice("12")}, key),
+            Progress(bytes([self.random.randint(0, 9)])),
         ]
         return self.random.choice(choices)
 
@@ -220,6 +299,8 @@ class Chaos:
             Sleep(self.random.choice((0, 10, 500))),
             EventWait("z", (Match("k", b"1"),), timeout, self.random.choice((None, 0, 5))),
             EventWait("z", (), timeout),
+            SignalWait(self.random.choice("ab"), timeout),
+            CallbackWait(f"token-{self.random.randint(0, 6)}", timeout),
             Invoke(f"shop/{self.random.choice((*NAMES, 'nobody'))}", b"\x80", timeout),
         ]
         return self.random.choice(choices)
@@ -237,7 +318,7 @@ async def test_both_stores_agree_and_nobody_is_stuck(seed: int, tmp_path: Path) 
     await memory.apply([Register(1, APP)])
     await sqlite.apply([Register(1, APP)])
     for number in range(BATCHES):
-        runs = await memory.runs(RunFilter(limit=60))
+        runs = (await memory.runs(RunFilter(limit=60))).runs
         ops = chaos.batch([run for run in runs if not run.status.is_terminal] or runs)
         committed = await sqlite.apply(ops)
         assert committed == await memory.apply(ops), (number, ops)
@@ -252,13 +333,18 @@ async def test_both_stores_agree_and_nobody_is_stuck(seed: int, tmp_path: Path) 
 
 
 async def check_that_both_hold_the_same(memory: MemoryStore, sqlite: Store) -> None:
+    for kind, owner in (("event", ""), ("schedule", "shop/rescue")):
+        assert await sqlite.items(kind, owner) == await memory.items(kind, owner)
     every = RunFilter(limit=10_000)
     runs = await memory.runs(every)
     assert await sqlite.runs(every) == runs
-    for run in runs:
+    assert await sqlite.events(EventFilter(limit=10_000)) == await memory.events(EventFilter(limit=10_000))
+    for run in runs.runs:
         assert await sqlite.run(run.id) == await memory.run(run.id)
         assert await history(sqlite, run.id) == await history(memory, run.id)
         assert await journal(sqlite, run.id) == await journal(memory, run.id)
+        for kind in ("signal", "progress"):
+            assert await sqlite.items(kind, run.id) == await memory.items(kind, run.id)
 
 
 async def history(store: Store, run: str) -> list[tuple[StepView, ...]]:
@@ -290,6 +376,8 @@ def check_that_nobody_is_stuck(store: MemoryStore) -> None:
         match run.status:
             case Status.QUEUED | Status.READY | Status.ORPHANED:
                 assert row is not None, run
+                is_held = run.is_held and run.status is not Status.ORPHANED
+                assert (row.state is QueueState.HELD) == is_held, run
                 assert row.state is not QueueState.LINE or tables.places_taken(run.flow_key) >= run.flow_limit
             case Status.ASSIGNED:
                 assert (row, run.holder != "") == (None, True), run
@@ -302,5 +390,5 @@ def check_that_nobody_is_stuck(store: MemoryStore) -> None:
             assigned[run.flow_key] = assigned.get(run.flow_key, 0) + 1
             assert assigned[run.flow_key] <= run.flow_limit
             assert tables.has_place(run.flow_key, run.ord)
-        elif run.status.is_terminal or run.status is Status.PARKED:
+        elif run.status.is_terminal or run.status is Status.PARKED or run.is_held:
             assert not tables.has_place(run.flow_key, run.ord)

@@ -19,7 +19,7 @@ async def test_postgresql_agrees_with_memory(seed: int, postgres_url: str) -> No
     await memory.apply([Register(1, APP)])
     await postgres.apply([Register(1, APP)])
     for number in range(BATCHES):
-        runs = await memory.runs(RunFilter(limit=60))
+        runs = (await memory.runs(RunFilter(limit=60))).runs
         ops = chaos.batch([run for run in runs if not run.status.is_terminal] or runs)
         # A batch may draw more numbers than it uses. Here both have to use the same ones.
         await numbers.execute("SELECT setval('onward.ord', $1, false)", memory._tables._last_ord[""] + 1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from onward_engine.model import Status
-from onward_engine.store.port import RunFilter, StepPage
+from onward_engine.store.port import RunFilter, RunPage, StepPage
 from onward_protocol.messages import (
     AttemptFailed,
     EventWait,
     Failure,
     Invoke,
     Parked,
+    Patched,
     RunCompleted,
     RunFailed,
     Seen,
@@ -35,14 +36,14 @@ async def test_what_no_store_could_hold_is_not_there_either(driver: Driver) -> N
     assert await driver.store.run("a\0b") is None
     assert await driver.store.event("a\0b") is None
     assert await driver.store.steps("a\0b") == StepPage()
-    assert await driver.store.runs(RunFilter(function="a\0b")) == []
+    assert await driver.store.runs(RunFilter(function="a\0b")) == RunPage()
 
 
 async def test_runs_come_newest_first_in_pages_that_neither_overlap_nor_skip(driver: Driver) -> None:
     started = [await driver.start("work") for _ in range(7)]
     seen: list[str] = []
     before = None
-    while page := await driver.store.runs(RunFilter(limit=3, before=before)):
+    while page := (await driver.store.runs(RunFilter(limit=3, before=before))).runs:
         seen += [run.id for run in page]
         before = page[-1].ord
     assert seen == started[::-1]
@@ -58,19 +59,19 @@ async def test_runs_are_found_by_function_and_by_every_status(driver: Driver) ->
     await driver.cancel(cancelled, cleanup_ms=0)
     await driver.checkpoint(parked, 1, WaitOpened("w", Sleep(100)), outcome=Parked())
     found = {
-        status: [run.id for run in await driver.store.runs(RunFilter(status=status))]
+        status: [run.id for run in (await driver.store.runs(RunFilter(status=(status,)))).runs]
         for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.PARKED, Status.QUEUED, Status.READY)
     }
     assert list(found.values()) == [[completed.id], [failed.id], [cancelled.id], [parked.id], [child], []]
-    assert [run.id for run in await driver.store.runs(RunFilter(function="shop/child"))] == [child]
-    both = RunFilter(function="shop/child", status=Status.FAILED)
-    assert await driver.store.runs(both) == []
+    assert [run.id for run in (await driver.store.runs(RunFilter(function="shop/child"))).runs] == [child]
+    both = RunFilter(function="shop/child", status=(Status.FAILED,))
+    assert await driver.store.runs(both) == RunPage()
 
 
 async def test_a_page_leaves_out_input_and_output_but_tells_the_failure(driver: Driver) -> None:
     run = await driver.running()
     await driver.checkpoint(run, 1, outcome=RunFailed(Failure("E", "no")))
-    [listed] = await driver.store.runs(RunFilter())
+    [listed] = (await driver.store.runs(RunFilter())).runs
     assert (listed.input, listed.output, listed.failure) == (b"", b"", Failure("E", "no"))
 
 
@@ -83,6 +84,7 @@ async def test_a_history_has_a_line_for_everything_and_what_became_of_it(driver:
         StepDone("flaky", b"\x01", attempts=2, took_ms=7),
         StepFailed("bad", Failure("E", "never"), attempts=5),
         TimerFired("timer@1"),
+        Patched("patch:change", is_on=True),
         Sent("note", ()),
         WaitOpened("nap", Sleep(10)),
         WaitOpened("mail", EventWait("mail", timeout_ms=10_000)),
@@ -98,6 +100,7 @@ async def test_a_history_has_a_line_for_everything_and_what_became_of_it(driver:
         ("flaky", "step", "completed"),
         ("bad", "step", "failed"),
         ("timer@1", "timer", "completed"),
+        ("patch:change", "patch", "completed"),
         ("note", "send", "completed"),
         ("nap", "sleep", "completed"),
         ("mail", "event", "waiting"),

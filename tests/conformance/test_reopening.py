@@ -7,9 +7,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from onward_engine.model import Run, Status
+from onward_engine.model import Item, Run, Status
 from onward_engine.store.memory import MemoryStore
-from onward_engine.store.port import JOURNAL_PAGE_BYTES, STEPS_PAGE, Committed, JournalPage, Op, RunFilter, StepPage
+from onward_engine.store.port import (
+    ITEMS_PAGE,
+    JOURNAL_PAGE_BYTES,
+    STEPS_PAGE,
+    Committed,
+    EventFilter,
+    EventPage,
+    JournalPage,
+    Op,
+    RunFilter,
+    RunPage,
+    StepPage,
+)
 from onward_engine.store.sqlite import SqliteStore
 from onward_protocol.messages import (
     AppManifest,
@@ -64,7 +76,7 @@ class Reopened:
     async def run(self, run: str) -> Run | None:
         return await self._ask(lambda store: store.run(run))
 
-    async def runs(self, wanted: RunFilter) -> list[Run]:
+    async def runs(self, wanted: RunFilter) -> RunPage:
         return await self._ask(lambda store: store.runs(wanted))
 
     async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
@@ -73,8 +85,20 @@ class Reopened:
     async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
         return await self._ask(lambda store: store.journal(run, after, limit_bytes))
 
+    async def events(self, wanted: EventFilter) -> EventPage:
+        return await self._ask(lambda store: store.events(wanted))
+
+    async def events_of(self, events: Sequence[str]) -> list[Event]:
+        return await self._ask(lambda store: store.events_of(events))
+
+    async def waiter(self, event: str, value: bytes) -> str | None:
+        return await self._ask(lambda store: store.waiter(event, value))
+
     async def event(self, event: str) -> Event | None:
         return await self._ask(lambda store: store.event(event))
+
+    async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
+        return await self._ask(lambda store: store.items(kind, owner, after, limit))
 
     async def functions(self) -> list[AppManifest]:
         return await self._ask(lambda store: store.functions())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +14,11 @@ from onward.durations import duration_ms
 from onward.host import Host
 from onward_protocol.messages import HandedBack, StepDone, StepFailed
 
+from tests.support.pages import Page
 from tests.support.paper_engine import Program, call
 from tests.support.timed_engine import TimedEngine, in_virtual_time
 
-PAGE = (Path(__file__).parents[2] / "docs/checkpointing.md").read_text(encoding="utf-8")
+PAGE = Page("docs/checkpointing.md").text
 PRESETS = ("SAFE", "PIPELINED", "BLENDED", "PERFORMANT", "OFF")
 STEPS, BODY_MS = 6, 3
 

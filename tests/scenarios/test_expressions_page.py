@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -15,20 +11,18 @@ from onward_engine.rules.conditions import WAIT
 from onward_engine.rules.expressions import ExpressionError, condition, expression
 from onward_engine.rules.expressions.limits import DEPTH_MAX, PATTERN_NODES_MAX, SOURCE_CHARS_MAX, STEPS_MAX
 
-PAGE = (Path(__file__).parents[2] / "docs/expressions.md").read_text(encoding="utf-8")
+from tests.support.pages import Page
 
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = Page("docs/expressions.md")
 
 
 def lines() -> list[tuple[str, str]]:
     """Return each example and what it gives: what its comment says, and otherwise true."""
-    parted = [line.partition(" // ") for block in blocks("cel") for line in block.splitlines()]
+    parted = [line.partition(" // ") for block in PAGE.blocks("cel") for line in block.splitlines()]
     return [(source.rstrip(), note.strip()) for source, _, note in parted]
 
 
-EVENTS: dict[str, Any] = msgspec.json.decode(blocks("json")[0])
+EVENTS: dict[str, Any] = msgspec.json.decode(PAGE.blocks("json")[0])
 
 
 def outcome(source: str) -> str:
@@ -54,11 +48,11 @@ def test_an_example_gives_what_the_page_says(source: str, note: str) -> None:
 def test_the_page_names_the_limits_that_hold() -> None:
     rows = ("text", SOURCE_CHARS_MAX), ("nesting", DEPTH_MAX), ("steps", STEPS_MAX), ("a pattern", PATTERN_NODES_MAX)
     for name, limit in rows:
-        assert f"| {name} | {limit:,} " in PAGE
+        assert f"| {name} | {limit:,} " in PAGE.text
 
 
 async def test_the_program_starts_and_waits_by_its_conditions() -> None:
-    page = program()
+    page = PAGE.program()
     async with TestEngine(page.functions) as engine:
         assert await engine.send(page.OrderPlaced(page.Order("small", 100))) == []
         [run] = await engine.send(page.OrderPlaced(page.Order("o1", 101)))
@@ -66,11 +60,3 @@ async def test_the_program_starts_and_waits_by_its_conditions() -> None:
         assert run.status == "parked"
         await engine.send(page.OrderPaid(page.Order("o1", 200)))
         assert run.output == 200
-
-
-def program() -> Any:
-    """Return the page's program as a module; types are looked up by its name."""
-    module = ModuleType("expressions_page")
-    sys.modules[module.__name__] = module
-    exec(blocks("python")[0], module.__dict__)
-    return module

@@ -36,7 +36,7 @@ from tests.support.faults import (
 )
 from tests.support.ledger import now_ms
 from tests.support.matrix import Play, Record, Scene, problems_of, rehearse
-from tests.support.stories import FOR_EVER, Act, Await, Call, Fork, Nap, Op, Story, Tell
+from tests.support.stories import FOR_EVER, Act, Ask, Await, Call, Fork, Hear, Mark, Nap, Op, Spawn, Story, Tell
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")
 
@@ -94,6 +94,12 @@ SCENES = {
     "wait beside": Scene([Fork([[Await(60_000), *steps("woken")], [Act(f"long{n}", 20) for n in range(5)]])]),
     "nap": Scene([*steps("before"), Nap(50), Act("after", SHORT, nap_ms=50)]),
     "invoke": Scene([*steps("before"), Call(Story("child", steps("in", "out"))), *steps("after")]),
+    "start": Scene([*steps("before"), Spawn(Story("apart", steps("in", "out"))), *steps("after")]),
+    "signals": Scene([*steps("before"), Hear(1), *steps("between"), Hear(2), Hear(3), *steps("after")]),
+    "signals before": Scene([Act("long", 80), Hear(1), Hear(2), *steps("after")]),
+    "callback": Scene([*steps("before"), Ask(steps("beside")), *steps("after")]),
+    "answer before": Scene([Ask([Act("long", 60), Nap(50)]), *steps("after")]),
+    "marks": Scene([Mark("one"), *steps("a", "b"), Mark("two"), *steps("after")]),
     "send": Scene([*steps("before"), Tell("aside"), *steps("after")]),
     "retry": Scene([*steps("before"), Act("shaky", SHORT, failures=2, backoff_ms=10), *steps("after")]),
     "failure": Scene([*steps("before"), Act("hopeless", SHORT, FOR_EVER, backoff_ms=1), *steps("after")]),

@@ -37,6 +37,16 @@ def test_user_code_on_asyncio_cannot_tell_that_its_worker_died(programs: range) 
 
 
 @pytest.mark.timeout(300)
+def test_middleware_that_takes_its_time_changes_nothing_about_that(programs: range) -> None:
+    for seed in programs[: max(1, len(programs) // 2)]:
+        try:
+            play_in_virtual_time(seed, noisy=True)
+        except Exception as error:
+            error.add_note(f"again: {repeat_command(seed, 'noisy')}")
+            raise
+
+
+@pytest.mark.timeout(300)
 def test_user_code_on_uvloop_cannot_tell_that_its_worker_died(programs: range) -> None:
     uvloop = pytest.importorskip("uvloop")
     failed: dict[int, BaseException] = uvloop.run(play_many(programs))

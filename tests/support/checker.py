@@ -29,7 +29,22 @@ from onward_protocol.messages import (
 from tests.support.cluster import Loss
 from tests.support.history import History, answers, frame_of, taken
 from tests.support.ledger import Execution
-from tests.support.stories import FOR_EVER, Act, Await, Call, Fork, Op, Story, calls, tells, width
+from tests.support.stories import (
+    ANSWER,
+    FOR_EVER,
+    Act,
+    Ask,
+    Await,
+    Call,
+    Fork,
+    Hear,
+    Op,
+    Spawn,
+    Story,
+    calls,
+    tells,
+    width,
+)
 
 
 def violations(history: History) -> list[str]:
@@ -323,6 +338,12 @@ def _shapes(plan: list[Op]) -> Iterator[str]:
                 yield f"child:{len(list(_shapes(deed.story.plan)))}"
             case Await():
                 yield "wait"
+            case Hear():
+                yield f"heard:{deed.number}"
+            case Ask():
+                yield from (*_shapes(deed.beside), f"answered:{ANSWER}")
+            case Spawn():
+                yield "started"
             case _:
                 pass
 

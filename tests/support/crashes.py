@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
+from onward.app import App
 from onward.checkpoint import Checkpoint as Setting
 from onward.config import Retry
 from onward.host import Host
@@ -17,12 +19,15 @@ from onward.run.course import Course
 from onward.run.hosting import RunHost
 from onward.run.runner import Runner
 from onward.values.serde import encode
+from onward_protocol import messages
 from onward_protocol.codec import decode_entries
 from onward_protocol.ids import derived_id
 from onward_protocol.messages import (
+    OPEN_MARK,
     Ack,
     Arrived,
     Assign,
+    CallbackWait,
     Cancel,
     CancelRequested,
     Checkpoint,
@@ -33,6 +38,7 @@ from onward_protocol.messages import (
     Outcome,
     Parked,
     Return,
+    Returned,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -49,6 +55,7 @@ from onward_protocol.messages import (
 )
 
 from tests.support.loop import VirtualLoop
+from tests.support.noise import noisy_chain
 from tests.support.programs import Node, grow, played
 
 RUN, FUNCTION = "run_1", "app/random"
@@ -116,8 +123,10 @@ class Crashes:
 
     id = FUNCTION
     is_sync = False
+    app = App("app")
 
-    def __init__(self, seed: int, tick_s: float) -> None:
+    def __init__(self, seed: int, tick_s: float, *, noisy: bool = False) -> None:
+        self.chain = noisy_chain(FUNCTION, seed) if noisy else None
         self.rng = Random(seed)
         self.checkpoint = setting_of(seed, tick_s)
         self.retry = Retry(attempts=1)
@@ -138,6 +147,7 @@ class Crashes:
         self.outcome: Outcome | None = None
         self.is_parked = False
         self.is_queued = False
+        self._has_answered = False
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._uplink: deque[WorkerFrame] = deque()
         self._downlink: deque[Any] = deque()
@@ -295,6 +305,9 @@ class Crashes:
         for entry in decode_entries(frame.entries):
             self._apply(entry)
         self._down(Ack(RUN, frame.epoch, frame.seq))
+        if self._has_answered and frame.outcome is None:
+            self._wake()
+        self._has_answered = False
         self._settle_outcome(frame.outcome)
         self._cut_in -= 1
         if self._cut_in == 0 and not self._cut.done():
@@ -341,23 +354,43 @@ class Crashes:
                     self.problems.append(f"{key} was recorded twice")
                 self.results.add(key)
             case WaitOpened(key=key, wait=wait):
-                if key in self.open:
-                    self.problems.append(f"{key} was opened twice")
-                self.open[key] = wait
-                asyncio.get_running_loop().call_later(self.seconds(self.rng.randrange(1, 9)), self._resolve, key)
-                self._maybe_cancel()
+                self._open(key, wait)
             case WaitClosed(key=key):
                 self.open.pop(key, None)
+            case messages.Started(key=key):
+                if key in self.results:
+                    self.problems.append(f"{key} was started twice")
+                self.results.add(key)
+                self._answer(key, key.encode())
             case _:
                 pass
+
+    def _open(self, key: str, wait: Wait) -> None:
+        if key in self.open:
+            self.problems.append(f"{key} was opened twice")
+        self.open[key] = wait
+        if isinstance(wait, CallbackWait):
+            self._answer(key + OPEN_MARK, msgspec.msgpack.encode((wait.token, wait.url)))
+        asyncio.get_running_loop().call_later(self.seconds(self.rng.randrange(1, 9)), self._resolve, key)
+        self._maybe_cancel()
+
+    def _answer(self, key: str, value: bytes) -> None:
+        """Answer what was asked in the commit that takes it."""
+        self.entries.append(Returned(len(self.entries) + 1, key, value, self._now_ms()))
+        self._has_answered = True
+
+    def _now_ms(self) -> int:
+        return 1_000_000 + round(asyncio.get_running_loop().time() * 1000)
 
     def _resolve(self, key: str) -> None:
         wait = self.open.pop(key, None)
         if wait is None or self.outcome is not None:
             return
-        pos, at_ms = len(self.entries) + 1, 1_000_000 + round(asyncio.get_running_loop().time() * 1000)
+        pos, at_ms = len(self.entries) + 1, self._now_ms()
         if isinstance(wait, Sleep):
             self.entries.append(Due(pos, key, at_ms))
+        elif isinstance(wait, CallbackWait):
+            self.entries.append(Returned(pos, key, b"", at_ms))
         else:
             event = Event(derived_id("evt", RUN, key), "event", b"{}", at_ms, pos)
             self.entries.append(Arrived(pos, key, event, at_ms))
@@ -425,6 +458,10 @@ class Crashes:
         if self.made.get(value) != (node, args):
             self.problems.append(f"step {node.number}{args} got the value of {self.made.get(value)}")
 
+    def check_patch(self, node: Node, is_on: bool) -> None:
+        if not is_on:
+            self.problems.append(f"a run of the new code was sent the old way at {node.number}")
+
     def saw(self, host: Host, item: tuple[Any, ...]) -> None:
         life = self._life(host)
         if life is not None:
@@ -435,6 +472,10 @@ class Crashes:
                 self.problems.append(f"nobody asked for {sorted(replay.late)}")
 
     # -- the checks
+
+    def traced(self, life: Life) -> Any:
+        """Return what the code saw in this life."""
+        return [item for _, item in life.trace]
 
     def _compare_lives(self) -> None:
         """Up to what was durable, each life saw what the one before it saw, entry for entry."""
@@ -474,7 +515,7 @@ class Crashes:
         ]
         if written or life.bodies:
             self.problems.append(f"complete replay executed {life.bodies} bodies and wrote {written}")
-        if [item for _, item in life.trace] != [item for _, item in last.trace]:
+        if self.traced(life) != self.traced(last):
             self.problems.append("complete replay has another trace")
         assert self._runner is not None
         await self._runner.close()
@@ -487,16 +528,16 @@ def _is_proper(outcome: Outcome | None) -> bool:
     return isinstance(outcome, RunCompleted | RunCancelled)
 
 
-async def play(seed: int, tick_s: float = TICK_S) -> None:
-    """Play the program of `seed`. Raises `Violation`."""
-    await asyncio.wait_for(Crashes(seed, tick_s).play(), 60)
+async def play(seed: int, tick_s: float = TICK_S, *, noisy: bool = False) -> None:
+    """Play the program of `seed`, inside of middleware if `noisy`. Raises `Violation`."""
+    await asyncio.wait_for(Crashes(seed, tick_s, noisy=noisy).play(), 60)
 
 
-def play_in_virtual_time(seed: int) -> None:
+def play_in_virtual_time(seed: int, *, noisy: bool = False) -> None:
     """Play one program on asyncio, in virtual time: the same seed does the same thing."""
     loop = VirtualLoop(Random(seed))
     try:
-        loop.run_until_complete(play(seed))
+        loop.run_until_complete(play(seed, noisy=noisy))
     finally:
         loop.close()
 
@@ -528,7 +569,7 @@ def main(seed: str, loop: str = "virtual") -> None:
 
         uvloop.run(play(int(seed)))
     else:
-        play_in_virtual_time(int(seed))
+        play_in_virtual_time(int(seed), noisy=loop == "noisy")
     print(f"seed {seed}: no violation under {setting_of(int(seed))}")  # noqa: T201 - the answer to a command
 
 

@@ -29,7 +29,26 @@ class Cancel(Struct, tag=True):
     cleanup_ms: int
 
 
-Request = Send | Cancel
+class Pause(Struct, tag=True):
+    """Hold a run."""
+
+    run: str
+
+
+class Resume(Struct, tag=True):
+    """Let a held run go on."""
+
+    run: str
+
+
+class PauseFunction(Struct, tag=True):
+    """Begin no new runs of a function, or begin them again."""
+
+    function: str
+    is_paused: bool
+
+
+Request = Send | Cancel | Pause | Resume | PauseFunction
 
 _requests = msgspec.json.Decoder(Request)
 _answers = msgspec.json.Decoder(tuple[str, ...])
@@ -123,3 +142,10 @@ async def _done(engine: Engine, request: Request) -> tuple[str, ...]:
         case Cancel():
             await engine.ingest.cancel(request.run, cleanup_ms=request.cleanup_ms)
             return (request.run,)
+        case Pause():
+            return (await engine.control.pause_run(request.run),)
+        case Resume():
+            return (await engine.control.resume_run(request.run),)
+        case PauseFunction():
+            await engine.control.pause_function(request.function, is_paused=request.is_paused)
+            return (request.function,)

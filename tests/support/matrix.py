@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from onward.checkpoint import Checkpoint
 from onward.client import Client
 from onward.errors import EngineRefused, NotConnected
 from onward.events import Event
+from onward_engine.rules.watches import is_reserved
 from onward_protocol.limits import Times
+from onward_protocol.messages import CallbackWait
 
 from tests.support.audit import differing_answers, leaks, returned, what_is_stored
 from tests.support.checker import violations
@@ -22,7 +25,7 @@ from tests.support.ledger import now_ms
 from tests.support.network import Network
 from tests.support.simulation import simulate
 from tests.support.sources import stream
-from tests.support.stories import GO, TOLD, Go, Op, Story
+from tests.support.stories import ANSWER, GO, SIGNAL, TOLD, Go, Op, Story, hears
 from tests.support.tap import Said, Tap
 from tests.support.witness import Disk, Witness
 
@@ -129,7 +132,7 @@ class Play:
         self.cluster.start_worker()
         with self.cluster.network.on_host("client"):
             self._client = Client(URL)
-        restarting = asyncio.create_task(self._restart())
+        restarting, answering = asyncio.create_task(self._restart()), asyncio.create_task(self._answer())
         stuck = await self._settle(expected_ms + late_ms)
         over_at_ms = now_ms() - self._began_at_ms
         await asyncio.sleep(LAST_WORDS_S)
@@ -137,6 +140,7 @@ class Play:
         await asyncio.sleep(max(QUIET_S, late_ms / 1000))
         problems = stuck or await self._found()
         restarting.cancel()
+        answering.cancel()
         await self._client.close()
         self.cluster.bury()
         stored = what_is_stored(self.disk)
@@ -198,6 +202,9 @@ class Play:
             self._told.answers.append(await self._send(TOLD(self._told.story, id="told")))
             await asyncio.sleep(GO_AFTER_S)
             await self._send(GO(Go(TALE), id="go"))
+            [run] = self._told.answers[-1]
+            for number in range(1, hears(self._scene.plan) + 1):
+                await self._signal(run, number)
 
     async def _has_worker(self) -> bool:
         try:
@@ -213,6 +220,28 @@ class Play:
                 await asyncio.sleep(0.01)
             else:
                 return tuple(run.id for run in sent.runs)
+
+    async def _signal(self, run: str, number: int) -> None:
+        while True:
+            try:
+                await self._client.signal(SIGNAL, number, run=run, id=f"signal {number}")
+            except (NotConnected, EngineRefused):
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+    async def _answer(self) -> None:
+        """Answer every callback that stands, as long as the play goes on."""
+        with self.cluster.network.on_host("client"):
+            while True:
+                await asyncio.sleep(0.01)
+                for token in self._tokens():
+                    with suppress(NotConnected, EngineRefused):
+                        await self._client.resolve_callback(token, ANSWER)
+
+    def _tokens(self) -> list[str]:
+        waits = [wait for run in self.disk.runs() for wait in self.disk.tables.waits_of(run.ord)]
+        return [wait.wait.token for wait in waits if isinstance(wait.wait, CallbackWait) and not is_reserved(wait.key)]
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

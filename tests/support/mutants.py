@@ -161,8 +161,8 @@ def unacked_forgotten(surgery: Surgery) -> None:
 def claim_keeps_epoch(surgery: Surgery) -> None:
     original = lifecycle.claimed
 
-    def claimed(run: Run, instance: str, generation: int, now_ms: int) -> Run:
-        return replace(original(run, instance, generation, now_ms), epoch=max(1, run.epoch))
+    def claimed(run: Run, instance: str, generation: int, now_ms: int, version: str) -> Run:
+        return replace(original(run, instance, generation, now_ms, version), epoch=max(1, run.epoch))
 
     surgery.put(lifecycle, "claimed", claimed)
 

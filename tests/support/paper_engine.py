@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from onward.checkpoint import Checkpoint as Setting
-from onward.config import Retry
+from onward.config import Retry, Timeouts
 from onward.host import StepCall
 from onward.run.runner import Runner
 from onward.values.serde import decoder_for, encode
@@ -51,6 +51,8 @@ class Program:
         self.is_sync = is_sync
         self.checkpoint = checkpoint
         self.retry = retry or Retry(attempts=1)
+        self.timeouts = Timeouts()
+        self.chain = None
 
     def make_context(self, host: Any, assign: Assign, state: object) -> Any:
         return host

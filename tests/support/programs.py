@@ -15,9 +15,11 @@ from typing import Any, Literal, Protocol
 from onward import parallel
 from onward.config import Retry
 from onward.errors import Evicted, RetryAfter, RunCancelled
-from onward.host import Host, StepCall
+from onward.events import Event
+from onward.host import Answer, Host, StepCall
+from onward.timeout import DurableTimeout
 from onward.values.serde import decoder_for, encode
-from onward_protocol.messages import Arrived, Draft, EventWait, Sleep
+from onward_protocol.messages import Arrived, Draft, EventWait, Returned, Sleep
 
 Kind = Literal[
     "step",
@@ -38,8 +40,18 @@ Kind = Literal[
     "queue",
     "send",
     "shield",
+    "limit",
+    "patch",
+    "agents",
+    "start",
+    "callback",
+    "reminders",
+    "tag",
 ]
-LEAVES: list[Kind] = ["step", "step", "step", "step", "wait", "sleep", "send"]
+LEAVES: list[Kind] = [
+    *("step", "step", "step", "step", "wait", "sleep", "send", "patch", "agents"),
+    *("start", "callback", "reminders", "tag"),
+]
 FORKS: list[Kind] = [
     "seq",
     "seq",
@@ -58,6 +70,7 @@ FORKS: list[Kind] = [
     "cleanup",
     "queue",
     "shield",
+    "limit",
 ]
 WIDE: set[Kind] = {"seq", "gather", "group", "race", "first", "completed", "map"}
 
@@ -112,7 +125,23 @@ class World(Protocol):
     def seconds(self, pause: int) -> float: ...
     def executed(self, host: Host, node: Node, args: tuple[Any, ...]) -> int: ...
     def check_value(self, node: Node, args: tuple[Any, ...], value: int) -> None: ...
+    def check_patch(self, node: Node, is_on: bool) -> None: ...
     def saw(self, host: Host, item: tuple[Any, ...]) -> None: ...
+
+
+def body_of(world: World, host: Host, node: Node, args: tuple[Any, ...]) -> Any:
+    """Return the body of a step: it takes its time, makes tasks of its own, and fails now and then."""
+
+    async def body(*_: Any) -> int:
+        value = world.executed(host, node, args)
+        pauses = [world.seconds(world.rng.randrange(4)) for _ in range(node.inner)]
+        await asyncio.gather(*(asyncio.sleep(pause) for pause in pauses))
+        await asyncio.sleep(world.seconds(world.rng.randrange(6)))
+        if world.rng.random() < node.fails:
+            raise world.rng.choice([ValueError("no"), RetryAfter(6)])
+        return value
+
+    return body
 
 
 class Player:
@@ -145,36 +174,27 @@ class Player:
     # -- leaves
 
     async def _step(self, node: Node) -> None:
-        args = (node.number, self._mix)
+        value = await self._call(f"step{node.number % 5}", node, (node.number, self._mix))
+        self._see("step", node.number, value)
+
+    async def _call(self, name: str, node: Node, args: tuple[Any, ...]) -> int:
         retry = Retry(attempts=1 + node.number % 3, backoff=0.001, factor=1, jitter=0)
+        limit_ms = max(1, round(self._world.seconds(4) * 1000)) if node.number % 5 == 0 else None
         call = StepCall(
-            f"step{node.number % 5}",
+            name,
             "body",
-            self._body(node, args),
+            body_of(self._world, self._host, node, args),
             args,
             {},
             retry,
             encode,
             _decode,
             barrier=node.number % 7 == 0,
+            timeout_ms=limit_ms,
         )
-        value = await self._host.step(call)
+        value = int(await self._host.step(call))
         self._world.check_value(node, args, value)
-        self._see("step", node.number, value)
-
-    def _body(self, node: Node, args: tuple[Any, ...]) -> Any:
-        world, host = self._world, self._host
-
-        async def body(*_: Any) -> int:
-            value = world.executed(host, node, args)
-            pauses = [world.seconds(world.rng.randrange(4)) for _ in range(node.inner)]
-            await asyncio.gather(*(asyncio.sleep(pause) for pause in pauses))
-            await asyncio.sleep(world.seconds(world.rng.randrange(6)))
-            if world.rng.random() < node.fails:
-                raise world.rng.choice([ValueError("no"), RetryAfter(6)])
-            return value
-
-        return body
+        return value
 
     async def _wait(self, node: Node) -> None:
         wait = Sleep(10) if node.pause < 2 else EventWait(f"event{node.number}")
@@ -192,8 +212,66 @@ class Player:
         self._see("slept", node.number, round(asyncio.get_running_loop().time() - before, 6))
 
     async def _send(self, node: Node) -> None:
-        [id] = await self._host.send("send", [Draft(f"sent{node.number}", b"{}")])
+        name = f"sent{node.number}"
+        [id] = await self._host.send("send", [Draft(name, b"{}")], [Event(name, {})])
         self._see("sent", node.number, id)
+
+    async def _start(self, node: Node) -> None:
+        entry = await self._host.start("start", f"fn{node.number}", b"")
+        self._see("started", node.number, entry.value if isinstance(entry, Returned) else type(entry).__name__)
+
+    async def _opened(self, node: Node) -> Answer:
+        """A callback; its token is chance, and a replay sees the first one."""
+        entry, answer = await self._host.callback("callback", str(self._world.rng.random()), None)
+        assert isinstance(entry, Returned)
+        self._see("callback", node.number, entry.value)
+        return answer
+
+    async def _callback(self, node: Node) -> None:
+        answer = await self._opened(node)
+        if node.pause % 2:
+            await self._step(Node("step", 8000 + node.number))
+        entries = [await answer.wait(), await answer.wait()]
+        self._see("answered", node.number, [getattr(entry, "pos", None) for entry in entries])
+
+    async def _reminders(self, node: Node) -> None:
+        """Give up waiting for a callback, and wait for it again."""
+        answer = await self._opened(node)
+        for _ in range(node.pause % 3):
+            won = await parallel.race({"answer": answer.wait(), "time": self._sleep(node)})
+            self._see("reminder", node.number, won.name)
+        if node.pause > 2:  # otherwise nobody may ever ask for the answer
+            self._see("answered", node.number, getattr(await answer.wait(), "pos", None))
+
+    async def _tag(self, node: Node) -> None:
+        self._host.tag({"key": f"tag{node.number}"})
+
+    async def _patch(self, node: Node) -> None:
+        is_on = await self._host.patch(f"change{node.number % 3}")
+        self._world.check_patch(node, is_on)
+        self._see("patch", node.number, is_on)
+
+    async def _agents(self, node: Node) -> None:
+        """Two agents with the same tools and arguments, each calling them in an order that no replay repeats."""
+        mix = self._mix
+        agents = [Node("step", 10 * node.number + number, (), 0, node.inner, node.fails) for number in (1, 2)]
+        try:
+            answers = await asyncio.gather(*(self._agent(agent, mix) for agent in agents))
+            self._see("agents", node.number, answers)
+        finally:
+            self._see("agents over", node.number)
+
+    async def _agent(self, agent: Node, mix: int) -> list[int]:
+        with self._host.scope("agent"):
+            wanted = [("find", 1), ("find", 2), ("buy", 1)]
+            self._world.rng.shuffle(wanted)
+            tools = {one: asyncio.create_task(self._call(one[0], agent, (*one, mix))) for one in wanted}
+            try:
+                await asyncio.gather(*tools.values())
+            finally:
+                for tool in tools.values():
+                    tool.cancel()
+            return [tools[one].result() for one in sorted(wanted)]
 
     # -- forks
 
@@ -233,6 +311,14 @@ class Player:
         except TimeoutError:
             self._see("timeout", node.number)
         await self._step(Node("step", 1000 + node.number))
+
+    async def _limit(self, node: Node) -> None:
+        try:
+            async with DurableTimeout(self._host, f"limit{node.number % 3}", Sleep(10)):
+                await self._play(node.children[0])
+        except TimeoutError:
+            self._see("limit", node.number, self._host.now_ms())
+        await self._step(Node("step", 7000 + node.number))
 
     async def _wait_for(self, node: Node) -> None:
         try:

@@ -60,7 +60,31 @@ class Tell(Struct, tag="tell"):
     name: str
 
 
-Op = Act | Nap | Fork | Await | Call | Tell
+class Hear(Struct, tag="hear"):
+    """Wait for the signal with this number; the first one is 1."""
+
+    number: int
+
+
+class Ask(Struct, tag="ask"):
+    """Open a callback, do something, and then wait for the answer."""
+
+    beside: list[Op]
+
+
+class Spawn(Struct, tag="spawn"):
+    """Start a run that goes its own way."""
+
+    story: Story
+
+
+class Mark(Struct, tag="mark"):
+    """Say something for people."""
+
+    word: str
+
+
+Op = Act | Nap | Fork | Await | Call | Tell | Hear | Ask | Spawn | Mark
 
 
 class Story(Struct):
@@ -78,6 +102,8 @@ class Go(Struct):
 
 TOLD = EventType("story.told", Story)
 GO = EventType("go", Go)
+SIGNAL = "heard"
+ANSWER = "yes"
 ASIDE = EventType("aside.told", Story)
 
 
@@ -128,6 +154,26 @@ class Actor:
             case Tell():
                 await ctx.send(ASIDE(Story(ctx.data.tale, [Act(op.name, 5)])))
                 return []
+            case Hear() | Ask() | Spawn() | Mark():
+                return await self._do_with_others(ctx, op, known)
+
+    async def _do_with_others(
+        self, ctx: Context[Story], op: Hear | Ask | Spawn | Mark, known: tuple[str, ...]
+    ) -> list[str]:
+        match op:
+            case Hear():
+                return [f"heard:{await ctx.wait_for_signal(SIGNAL, int)}"]
+            case Ask():
+                callback = await ctx.callback(str)
+                values = await self.play(ctx, op.beside, known)
+                return [*values, f"answered:{await callback}"]
+            case Spawn():
+                await ctx.start(self.child, op.story)
+                return ["started"]
+            case Mark():
+                ctx.tag(word=op.word)
+                ctx.progress(op.word)
+                return []
 
     async def _fork(self, ctx: Context[Story], op: Fork, known: tuple[str, ...]) -> list[list[str]]:
         async def play(branch: list[Op]) -> list[str]:
@@ -176,8 +222,8 @@ class Author:
         return plan
 
     def _some(self, depth: int) -> list[Op]:
-        kinds = {"act": 40, "flaky": 12, "nap": 14, "await": 12, "tell": 5, "hopeless": 3}
-        kinds |= {} if depth else {"fork": 16, "call": 8}
+        kinds = {"act": 40, "flaky": 12, "nap": 14, "await": 12, "tell": 5, "hopeless": 3, "mark": 4}
+        kinds |= {} if depth else {"fork": 16, "call": 8, "spawn": 5}
         kind = self._rng.choices(list(kinds), list(kinds.values()))[0]
         rng = self._rng
         match kind:
@@ -197,6 +243,10 @@ class Author:
                 return [Fork([self._plan(rng.randint(1, 2), depth + 1) for _ in range(rng.randint(2, 3))]), self._act()]
             case "call":
                 return [Call(Story(f"child-{self._name()}", self._plan(rng.randint(1, 2), depth + 1)))]
+            case "spawn":
+                return [Spawn(Story(f"child-{self._name()}", self._plan(rng.randint(1, 2), depth + 1)))]
+            case "mark":
+                return [Mark(self._name())]
             case _:
                 return [self._act()]
 
@@ -230,9 +280,11 @@ def _work_ms(op: Op) -> int:
             return sum(work_ms(branch) for branch in op.branches)
         case Await():
             return op.timeout_ms
-        case Call():
+        case Call() | Spawn():
             return work_ms(op.story.plan)
-        case Tell():
+        case Ask():
+            return work_ms(op.beside)
+        case Tell() | Hear() | Mark():
             return 0
 
 
@@ -248,7 +300,12 @@ def tells(plan: list[Op]) -> int:
 
 def calls(plan: list[Op]) -> int:
     """Return how many children a plan has, and they have."""
-    return _count(Call, plan)
+    return _count(Call, plan) + _count(Spawn, plan)
+
+
+def hears(plan: list[Op]) -> int:
+    """Return how many signals a plan waits for."""
+    return _count(Hear, plan)
 
 
 def _count(kind: type[Op], plan: list[Op]) -> int:
@@ -256,6 +313,8 @@ def _count(kind: type[Op], plan: list[Op]) -> int:
     for op in plan:
         if isinstance(op, Fork):
             count += sum(_count(kind, branch) for branch in op.branches)
-        elif isinstance(op, Call):
+        elif isinstance(op, Call | Spawn):
             count += _count(kind, op.story.plan)
+        elif isinstance(op, Ask):
+            count += _count(kind, op.beside)
     return count

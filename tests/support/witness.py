@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from onward_engine.model import Run
+from onward_engine.model import Item, Run
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
+    ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
     STEPS_PAGE,
     Applied,
     ApplyCheckpoint,
     Committed,
+    EventFilter,
+    EventPage,
     JournalPage,
     Op,
     RunFilter,
+    RunPage,
     StepPage,
 )
 from onward_engine.store.sqlite import SqliteStore
@@ -118,7 +122,7 @@ class Disk:
         if isinstance(self._store, MemoryStore):
             return list(self._store._tables.runs.values())
         connected = self._store._connected
-        return connected.reads.runs(RunFilter(limit=100_000))[::-1] if connected else []
+        return list(connected.reads.runs(RunFilter(limit=100_000)).runs[::-1]) if connected else []
 
     def crash_at(self, commits: int, moment: Moment, crash: Callable[[], object]) -> None:
         """Call `crash` right before or after so many more commits."""
@@ -177,7 +181,7 @@ class WitnessedStore:
     async def run(self, run: str) -> Run | None:
         return await self._store.run(run)
 
-    async def runs(self, wanted: RunFilter) -> list[Run]:
+    async def runs(self, wanted: RunFilter) -> RunPage:
         return await self._store.runs(wanted)
 
     async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
@@ -186,8 +190,20 @@ class WitnessedStore:
     async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
         return await self._store.journal(run, after, limit_bytes)
 
+    async def events(self, wanted: EventFilter) -> EventPage:
+        return await self._store.events(wanted)
+
+    async def events_of(self, events: Sequence[str]) -> list[Event]:
+        return await self._store.events_of(events)
+
+    async def waiter(self, event: str, value: bytes) -> str | None:
+        return await self._store.waiter(event, value)
+
     async def event(self, event: str) -> Event | None:
         return await self._store.event(event)
+
+    async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
+        return await self._store.items(kind, owner, after, limit)
 
     async def functions(self) -> list[AppManifest]:
         return await self._store.functions()

@@ -70,7 +70,7 @@ async def promoted(driver: Driver, path: Path, url: str) -> tuple[Driver, list[s
 
 async def test_every_run_goes_on_where_it_was(tmp_path: Path, postgres_url: str) -> None:
     old, (executing, sleeping, waiting, in_line, over) = await filled(tmp_path / "onward.db")
-    history = await old.store.steps(over.id)
+    history = (await old.store.steps(over.id)).steps
     await old.store.close()
     new, _ = await promoted(old, tmp_path / "onward.db", postgres_url)
     # The worker that executes comes back at the same epoch and repeats nothing.
@@ -86,7 +86,7 @@ async def test_every_run_goes_on_where_it_was(tmp_path: Path, postgres_url: str)
     assert b"pause#1" in entries[sleeping.id][0]
     assert b"paid#1" in entries[waiting.id][0]
     assert await new.status(in_line) is Status.QUEUED
-    assert await new.store.steps(over.id) == history
+    assert (await new.store.steps(over.id)).steps == history
     await new.store.close()
 
 
@@ -169,7 +169,7 @@ async def test_only_the_file_that_was_promoted_can_take_it_back(tmp_path: Path, 
         await withdraw(tmp_path / "other.db", postgres_url)
     with pytest.raises(StoreRefused, match="another history"):
         await promoted(other, tmp_path / "other.db", postgres_url)
-    assert await new.store.runs(RunFilter())
+    assert (await new.store.runs(RunFilter())).runs
     await new.store.close()
 
 
@@ -242,5 +242,5 @@ async def test_a_promotion_that_was_killed_is_repeated(tmp_path: Path, postgres_
     await process.communicate()
     new, _ = await promoted(old, path, postgres_url)
     assert (await new.get(executing)).status is Status.ORPHANED
-    assert len(await new.store.runs(RunFilter(limit=500))) == 207
+    assert len((await new.store.runs(RunFilter(limit=500))).runs) == 207
     await new.store.close()

@@ -10,18 +10,26 @@ from uuid import UUID
 from onward import (
     App,
     AsyncStep,
+    Callback,
     Client,
     Context,
+    Cron,
     Event,
     EventType,
     Function,
     RunHandle,
+    StartedRun,
+    StepAttempt,
+    SyncCallback,
     SyncClient,
     SyncContext,
     SyncRunHandle,
     SyncStep,
+    Tick,
+    Trigger,
     Winner,
     current,
+    current_step,
     step,
 )
 
@@ -93,6 +101,21 @@ async def in_async_code(ctx: Context[Order]) -> Decimal:
         assert_type([task], list[asyncio.Task[str]])
     async for either in ctx.as_completed([shout("a"), asyncio.create_task(shout("b"))]):
         assert_type(await either, str)
+    assert_type(await ctx.patch("change"), bool)
+    with ctx.scope("agent"):
+        assert_type(await ctx.step.options(timeout="1s", heartbeat=1).run("count", count, "hi"), int)
+    async with ctx.timeout("1h") as limit:
+        assert_type(await orders.charge.with_options(timeout=3)(ctx.data, key="k"), Decimal)
+    assert_type(limit.expired(), bool)
+    assert_type(current_step(), StepAttempt)
+    assert_type(current_step().attempt, int)
+    assert_type(await ctx.wait_for_signal("approved", bool, timeout="3d"), bool | None)
+    callback: Callback[Page] = await ctx.callback(Page, timeout="3d")
+    assert_type(await callback, Page | None)
+    assert_type(await ctx.start(orders.make_invoice, ctx.data), StartedRun)
+    assert_type((await ctx.race(answer=callback, late=ctx.sleep(1))).value, Page | None)
+    ctx.tag(customer="ann", total=1.5, paid=True)
+    ctx.progress({"done": 1})
     assert_type(ctx.now(), datetime)
     assert_type(ctx.random(), float)
     assert_type(ctx.uuid(), UUID)
@@ -106,7 +129,15 @@ def in_plain_code(ctx: SyncContext[Batch]) -> list[Page]:
     assert_type(ctx.step.run("count", count, "hi"), int)
     assert_type(ctx.step.run("shout", shout, "hi"), str)
     assert_type(ctx.wait_for_event(OrderConfirmed), Event[Order] | None)
+    assert_type(ctx.patch("change"), bool)
+    with ctx.timeout("1h") as limit:
+        assert_type(crawler.fetch.with_options(timeout=3)("url"), Page)
+    assert_type(limit.expired(), bool)
     assert_type(ctx.invoke(orders.make_invoice, Order("o", "c", Decimal(1))), str)
+    assert_type(ctx.wait_for_signal("approved", bool), bool | None)
+    assert_type(ctx.callback(Page), SyncCallback[Page])
+    assert_type(ctx.callback(Page).wait(), Page | None)
+    assert_type(ctx.start(crawler.crawl, Batch("b", [])), StartedRun)
     assert_type(ctx.gather(lambda: crawler.fetch("a"), lambda: count("b")), tuple[Page, int])
     assert_type(ctx.gather(lambda: 1, lambda: "a", lambda: None), tuple[int, str, None])
     calls: list[Callable[[], Page]] = []
@@ -143,3 +174,32 @@ def from_plain_code(client: SyncClient) -> None:
 
 async def passed_on() -> None:
     assert_type(await annotated(orders.reserve), Reservation)
+
+
+either = OrderPlaced | crawler.BatchReceived.when("event.data.urls != []")
+assert_type(OrderPlaced.when("event.data.total > 0"), Trigger[Order])
+assert_type(either, Trigger[Order | Batch])
+assert_type(either | Cron("@daily"), Trigger[Order | Batch | Tick])
+assert_type(OrderPlaced(Order("o", "c", Decimal(1)), delay="1h"), Event[Order])
+
+
+@app.on(either)
+async def of_either(ctx: Context[Order | Batch]) -> str:
+    assert_type(ctx.data, Order | Batch)
+    return ctx.data.id
+
+
+@app.on(either)
+def of_anything(ctx: SyncContext[Any]) -> int:
+    return 1
+
+
+@app.cron("0 3 * * *", tz="Europe/Berlin", overlap="skip")
+async def nightly(ctx: Context[Tick]) -> None:
+    assert_type(ctx.data.at, datetime)
+    assert_type(ctx.data.previous, datetime | None)
+
+
+assert_type(of_either, Function[Order | Batch, str])
+assert_type(of_anything, Function[Order | Batch, int])
+assert_type(nightly, Function[Tick, None])

@@ -15,9 +15,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onward.app import App
+from onward.attempt import StepAttempt, current_step
+from onward.callback import Callback, SyncCallback
 from onward.checkpoint import Checkpoint
-from onward.config import Concurrency, Retry
+from onward.config import CancelOn, Concurrency, Retry, Timeouts
 from onward.context import Context
+from onward.cron import Cron, Tick
 from onward.durations import Duration
 from onward.errors import (
     CodecError,
@@ -34,14 +37,18 @@ from onward.errors import (
     RunFailed,
     StepFailed,
     StepInsideStep,
+    StepTimeout,
     WorkerLost,
 )
 from onward.events import Event, EventType
 from onward.function import Function
+from onward.middleware.base import Middleware, RunInfo, StepInfo
 from onward.parallel import Winner
 from onward.running import current
+from onward.scene import StartedRun
 from onward.step import AsyncStep, SyncStep, step
 from onward.sync_context import SyncContext
+from onward.trigger import Trigger
 from onward.values.serde import register_type
 
 if TYPE_CHECKING:
@@ -52,18 +59,22 @@ if TYPE_CHECKING:
 __all__ = [
     "App",
     "AsyncStep",
+    "Callback",
+    "CancelOn",
     "Checkpoint",
     "Client",
     "CodecError",
     "Concurrency",
     "ConfigError",
     "Context",
+    "Cron",
     "Duration",
     "Event",
     "EventType",
     "Evicted",
     "Function",
     "InvokeFailed",
+    "Middleware",
     "NonDeterminism",
     "NonRetryable",
     "NotConnected",
@@ -74,16 +85,26 @@ __all__ = [
     "RunCancelled",
     "RunFailed",
     "RunHandle",
+    "RunInfo",
+    "StartedRun",
+    "StepAttempt",
     "StepFailed",
+    "StepInfo",
     "StepInsideStep",
+    "StepTimeout",
+    "SyncCallback",
     "SyncClient",
     "SyncContext",
     "SyncRunHandle",
     "SyncStep",
+    "Tick",
+    "Timeouts",
+    "Trigger",
     "Winner",
     "Worker",
     "WorkerLost",
     "current",
+    "current_step",
     "register_type",
     "step",
 ]

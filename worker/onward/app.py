@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from types import MappingProxyType, ModuleType
@@ -12,12 +12,16 @@ from msgspec.structs import replace
 from onward_protocol import messages
 
 from onward.checkpoint import Checkpoint, CheckpointOption, checkpoint_of
-from onward.config import Concurrency, Retry
+from onward.config import CancelOption, Concurrency, Retry, Timeouts, cancel_rules, check_kind, check_labels
+from onward.cron import CatchUp, Cron, Overlap, Tick
+from onward.durations import Duration
 from onward.errors import ConfigError
-from onward.events import EventType
 from onward.function import FailureHandler, Function, FunctionDecorator, FunctionOptions, failure_function
+from onward.middleware.base import Middleware
+from onward.middleware.chain import checked_middleware
 from onward.reach import named_in
 from onward.settings import Settings
+from onward.trigger import Source, Trigger, schedules_of, triggers_of, types_of
 from onward.values.callables import check_takes, name_of, place_of
 from onward.values.names import check_plain_name
 
@@ -32,9 +36,10 @@ Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 class App:
     """Registers durable functions. `worker run app:functions` loads it.
 
-    `retry` and `checkpoint` are the defaults of its functions; a worker may be started with another `checkpoint` (see
-    `Worker`). `lifespan(app)` is entered once in every worker; what it yields is `ctx.state`. `url` and `token` are for
-    the App's own client; without them the environment decides.
+    `retry`, `timeouts` and `checkpoint` are the defaults of its functions; a worker may be started with another
+    `checkpoint` (see `Worker`). `lifespan(app)` is entered once in every worker; what it yields is `ctx.state`. `url`
+    and `token` are for the App's own client; without them the environment decides. `middleware` is around all of its
+    functions, the first outermost, and around what its client sends.
     """
 
     def __init__(
@@ -45,14 +50,20 @@ class App:
         token: str | None = None,
         checkpoint: CheckpointOption | None = None,
         retry: Retry | None = None,
+        timeouts: Timeouts | None = None,
         version: str = "",
+        middleware: Sequence[Middleware] = (),
         lifespan: Lifespan | None = None,
     ) -> None:
         check_plain_name("App", name)
         self.name: Final = name
         self.version: Final = version
         self.checkpoint: Final = checkpoint_of(f"App '{name}', option 'checkpoint'", checkpoint) or Checkpoint.SAFE
+        check_kind(f"App '{name}'", "retry", retry, Retry)
+        check_kind(f"App '{name}'", "timeouts", timeouts, Timeouts)
         self.retry: Final = retry or Retry()
+        self.timeouts: Final = timeouts or Timeouts()
+        self.middleware: Final = checked_middleware(f"App '{name}'", middleware)
         self.lifespan: Final = lifespan
         self._url = url
         self._token = token
@@ -76,28 +87,69 @@ class App:
         """A client with the App's settings. Its connections belong to the event loop that uses it first."""
         from onward.client import Client
 
-        return Client(settings=self.settings)
+        return Client(settings=self.settings, middleware=self.middleware)
 
     def on(
         self,
-        event: EventType[I],
+        trigger: Trigger[I],
         *,
         id: str = "",
         when: str = "",
         concurrency: Concurrency | None = None,
         retry: Retry | None = None,
+        timeouts: Timeouts | None = None,
+        cancel_on: CancelOption | None = None,
+        labels: Mapping[str, str] | None = None,
         checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[I] | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> FunctionDecorator[I]:
         """Make a function start for every such event, or for those `when` is true of: `when="event.data.total > 100"`.
-        Its id is "app/name", the name being `id` or the function's own.
+        Its id is "app/name", the name being `id` or the function's own. `Placed | Imported.when("...")` stands for
+        either event, `Placed | Cron("@daily")` for events and ticks.
 
-        `on_failure(ctx, error)` is called once, as a run of its own, when a run failed for good. Without a `checkpoint`
-        of its own the function has that of its worker, or else of its App.
+        `on_failure(ctx, error)` is called once, as a run of its own, when a run failed for good; `ctx.parent_id` is
+        that run. `cancel_on` names up to five events that cancel runs. With `labels` only workers that have all of
+        them get its runs. Without a `checkpoint` of its own the function has that of its worker, or else of its App.
+        `middleware` comes inside the App's.
         """
-        self._check_event(event)
-        options = self._options(retry, concurrency, (messages.Trigger(event.name, when),))
-        return self._decorator(event.type, id, options, checkpoint, on_failure)
+        self._check_trigger(trigger, when)
+        options = self._options(retry, timeouts, concurrency, trigger.sources, when, cancel_on, labels, middleware)
+        return self._decorator(trigger.data_type, id, options, checkpoint, on_failure)
+
+    def cron(
+        self,
+        expression: str,
+        *,
+        id: str = "",
+        tz: str = "",
+        jitter: Duration = 0,
+        overlap: Overlap = "allow",
+        catch_up: CatchUp = "last",
+        concurrency: Concurrency | None = None,
+        retry: Retry | None = None,
+        timeouts: Timeouts | None = None,
+        cancel_on: CancelOption | None = None,
+        labels: Mapping[str, str] | None = None,
+        checkpoint: CheckpointOption | None = None,
+        on_failure: FailureHandler[Tick] | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> FunctionDecorator[Tick]:
+        """Make a function start by the clock: `@app.cron("0 3 * * *", tz="Europe/Berlin")`. The schedule's options are
+        those of `Cron`, the others as in `on`.
+        """
+        return self.on(
+            Cron(expression, tz=tz, jitter=jitter, overlap=overlap, catch_up=catch_up),
+            id=id,
+            concurrency=concurrency,
+            retry=retry,
+            timeouts=timeouts,
+            cancel_on=cancel_on,
+            labels=labels,
+            checkpoint=checkpoint,
+            on_failure=on_failure,
+            middleware=middleware,
+        )
 
     def function(
         self,
@@ -106,13 +158,18 @@ class App:
         id: str = "",
         concurrency: Concurrency | None = None,
         retry: Retry | None = None,
+        timeouts: Timeouts | None = None,
+        cancel_on: CancelOption | None = None,
+        labels: Mapping[str, str] | None = None,
         checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[I] | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> FunctionDecorator[I]:
         """Make a function that only `ctx.invoke`, clients and the API start, with an input of this type. Options as in
         `on`.
         """
-        return self._decorator(input, id, self._options(retry, concurrency, ()), checkpoint, on_failure)
+        options = self._options(retry, timeouts, concurrency, (), "", cancel_on, labels, middleware)
+        return self._decorator(input, id, options, checkpoint, on_failure)
 
     def include(self, other: App | ModuleType) -> None:
         """Add the functions of another App, or of everything in a module; they keep their ids and their own options."""
@@ -137,14 +194,34 @@ class App:
             lines = "\n".join(f"- {problem}" for problem in problems)
             raise ConfigError(f"App '{self.name}' has {len(problems)} problems:\n{lines}\n", code="E0113")
 
-    def _check_event(self, event: object) -> None:
-        if not isinstance(event, EventType):
-            raise ConfigError(f"App '{self.name}': on() takes an EventType, not {event!r}.", code="E0117")
+    def _check_trigger(self, trigger: object, when: str) -> None:
+        if not isinstance(trigger, Trigger):
+            raise ConfigError(f"App '{self.name}': on() takes an EventType, not {trigger!r}.", code="E0117")
+        if when and not triggers_of(trigger.sources, ""):
+            raise ConfigError(f"App '{self.name}': a schedule has no event for option 'when'.", code="E0105")
 
     def _options(
-        self, retry: Retry | None, concurrency: Concurrency | None, triggers: tuple[messages.Trigger, ...]
+        self,
+        retry: Retry | None,
+        timeouts: Timeouts | None,
+        concurrency: Concurrency | None,
+        sources: tuple[Source, ...],
+        when: str,
+        cancel_on: CancelOption | None,
+        labels: Mapping[str, str] | None,
+        middleware: Sequence[Middleware],
     ) -> FunctionOptions:
-        return FunctionOptions(retry=retry or self.retry, concurrency=concurrency, triggers=triggers)
+        return FunctionOptions(
+            retry=retry or self.retry,
+            timeouts=timeouts or Timeouts(),
+            concurrency=concurrency,
+            triggers=triggers_of(sources, when),
+            schedules=schedules_of(sources),
+            types=types_of(sources),
+            cancel_on=cancel_on,
+            labels=labels or {},
+            middleware=middleware,
+        )
 
     def _decorator(
         self,
@@ -159,7 +236,17 @@ class App:
             check_plain_name(f"function {name!r}", name, place_of(fn))
             label = f"function '{self.name}/{name}'"
             check_takes(label, fn, "ctx")
-            own = replace(options, checkpoint=checkpoint_of(f"{label}, option 'checkpoint'", checkpoint))
+            check_kind(label, "retry", options.retry, Retry)
+            check_kind(label, "timeouts", options.timeouts, Timeouts)
+            check_kind(label, "concurrency", options.concurrency, Concurrency)
+            cancel_rules(f"{self.name}/{name}", options.cancel_on)
+            check_labels(label, options.labels)
+            own = replace(
+                options,
+                timeouts=options.timeouts.over(self.timeouts),
+                checkpoint=checkpoint_of(f"{label}, option 'checkpoint'", checkpoint),
+                middleware=checked_middleware(label, options.middleware),
+            )
             function: Function[I, Any] = Function(self, f"{self.name}/{name}", fn, input_type, own)
             if options.concurrency:
                 options.concurrency.check(function.id)

@@ -5,20 +5,20 @@ this.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 from uuid import uuid4
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 from onward_protocol.messages import Failure
 
 from onward.durations import Duration, duration_ms
 from onward.errors import EngineRefused, RunFailed, from_failure
 from onward.events import Event, draft_of
 from onward.function import Function
-from onward.values.serde import encode
+from onward.values.serde import encode, encode_json
 
 T = TypeVar("T")
 
@@ -59,7 +59,8 @@ class RecordedError(Struct, frozen=True):
 
 class RunRecord(Struct, frozen=True):
     """A run as the engine shows it. Moments are milliseconds on its clock; `output` is plain data, for people.
-    `strikes` counts the workers that died under it, one after the other, without progress.
+    `strikes` counts the workers that died under it, one after the other, without progress. In a list the input, the
+    output and what follows it are left out.
     """
 
     id: str
@@ -73,6 +74,18 @@ class RunRecord(Struct, frozen=True):
     output: Any = None
     error: RecordedError | None = None
     strikes: int = 0
+    worker: str | None = None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    origin: str | None = None
+    version: str | None = None
+    paused: bool = False
+    events: tuple[str, ...] = ()
+    input: Any = None
+    output_bytes: int = 0
+    cancel_reason: str | None = None
+    parent: str | None = None
+    waiting_for: str | None = None
+    progress: Any = None
 
     @property
     def is_over(self) -> bool:
@@ -80,15 +93,10 @@ class RunRecord(Struct, frozen=True):
         return self.status in TERMINAL
 
 
-class RunPage(Struct, frozen=True):
-    """Some runs, newest first. `cursor` is where the next page begins; None after the last."""
-
-    runs: tuple[RunRecord, ...]
-    cursor: str | None = None
-
-
 class StepRecord(Struct, frozen=True):
-    """One line of a run's history."""
+    """One line of a run's history. `about` is the event, signal or function that is waited for; `began_at_ms` is None
+    if that is not known.
+    """
 
     key: str
     kind: str
@@ -98,6 +106,8 @@ class StepRecord(Struct, frozen=True):
     took_ms: int = 0
     output: Any = None
     error: RecordedError | None = None
+    began_at_ms: int | None = None
+    about: str | None = None
 
 
 class WorkerRecord(Struct, frozen=True):
@@ -113,10 +123,24 @@ class WorkerRecord(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """An accepted event and the runs that it started."""
+    """An accepted event and the runs that it started; a delayed one starts them at `due_at_ms`."""
 
     id: str
     runs: tuple[str, ...] = ()
+    due_at_ms: int = 0
+
+
+class BulkResult(Struct, frozen=True):
+    """How many runs were meant, and some of them."""
+
+    count: int
+    sample: tuple[str, ...] = ()
+
+
+class _BulkPart(Struct):
+    count: int
+    sample: tuple[str, ...]
+    cursor: str | None = None
 
 
 class _Events(Struct):
@@ -149,19 +173,18 @@ def sending(events: Iterable[Event[Any]]) -> Request:
 
 def sent(answer: Answer) -> tuple[Accepted, ...]:
     """Return what became of the events, in their order."""
-    return _read(answer, _Events).events
+    return answered(answer, _Events).events
 
 
-def starting(function: Function[Any, Any] | str, data: object, key: str) -> Request:
-    """Ask to start a run."""
-    packed = encode(data, "input") if isinstance(function, str) else function.write_input(data)
+def starting(function: Function[Any, Any] | str, packed: bytes, key: str) -> Request:
+    """Ask to start a run with an input as it is stored."""
     body = {"function": _id_of(function), "input_msgpack": b64encode(packed).decode(), "id": key or uuid4().hex}
     return Request("POST", "/v1/runs", msgspec.json.encode(body))
 
 
 def started(answer: Answer) -> str:
     """Return the id of the run that was started, now or by an earlier request with the same key."""
-    return _read(answer, _Started).run
+    return answered(answer, _Started).run
 
 
 def reading(run: str, wait_ms: int = 0) -> Request:
@@ -173,20 +196,7 @@ def reading(run: str, wait_ms: int = 0) -> Request:
 
 def read(answer: Answer) -> RunRecord:
     """Return the run."""
-    return _read(answer, RunRecord)
-
-
-def listing(
-    function: Function[Any, Any] | str | None, status: RunStatus | None, limit: int, cursor: str | None
-) -> Request:
-    """Ask for runs, newest first."""
-    query = {"function": function and _id_of(function), "status": status, "limit": limit, "cursor": cursor}
-    return Request("GET", "/v1/runs?" + urlencode({name: value for name, value in query.items() if value is not None}))
-
-
-def listed(answer: Answer) -> RunPage:
-    """Return the page of runs."""
-    return _read(answer, RunPage)
+    return answered(answer, RunRecord)
 
 
 def reading_output(run: str) -> Request:
@@ -220,28 +230,128 @@ class History:
 
     def add(self, answer: Answer) -> None:
         """Take a page. A line of an earlier page that it has again went on meanwhile."""
-        page = _read(answer, _Steps)
+        page = answered(answer, _Steps)
         for line in page.steps:
             earlier = self._lines.get(line.key)
-            self._lines[line.key] = line if earlier is None else _gone_on(earlier, line)
+            self._lines[line.key] = line if earlier is None else gone_on(earlier, line)
         self._cursor = page.cursor
         self.is_whole = page.cursor is None
 
 
-def _gone_on(earlier: StepRecord, line: StepRecord) -> StepRecord:
+def gone_on(earlier: StepRecord, line: StepRecord) -> StepRecord:
     """The end of a wait does not say what it was for, and means nothing once the code has given the wait up."""
     if earlier.status == "closed":
         return earlier
-    return structs.replace(line, kind=earlier.kind) if line.kind == "wait" else line
+    if line.kind == "wait":
+        line = structs.replace(line, kind=earlier.kind, about=earlier.about)
+    return line if line.began_at_ms else structs.replace(line, began_at_ms=earlier.began_at_ms)
 
 
-def cancelling(run: str) -> Request:
+def cancelling(run: str, reason: str = "", cleanup: Duration | None = None) -> Request:
     """Ask to cancel a run."""
-    return Request("POST", f"/v1/runs/{quote(run, safe='')}/cancel", b"{}")
+    body = msgspec.json.encode(_cancellation(reason, cleanup))
+    return Request("POST", f"/v1/runs/{quote(run, safe='')}/cancel", body)
+
+
+def _cancellation(reason: str, cleanup: Duration | None) -> dict[str, Any]:
+    said = {"reason": reason} if reason else {}
+    return said if cleanup is None else {**said, "cleanup_ms": duration_ms(cleanup)}
 
 
 def cancelled(answer: Answer) -> None:
     """Check that the cancellation was accepted."""
+    _succeeded(answer)
+
+
+def pausing(run: str) -> Request:
+    """Ask to hold a run."""
+    return Request("POST", f"/v1/runs/{quote(run, safe='')}/pause")
+
+
+def resuming(run: str) -> Request:
+    """Ask to let a held run go on."""
+    return Request("POST", f"/v1/runs/{quote(run, safe='')}/resume")
+
+
+def pausing_function(function: Function[Any, Any] | str, *, is_paused: bool) -> Request:
+    """Ask that a function begins no new runs, or begins them again."""
+    return Request("POST", f"/v1/functions/{quote(_id_of(function))}/{'pause' if is_paused else 'resume'}")
+
+
+def accepted(answer: Answer) -> None:
+    """Check that the engine did what it was asked for."""
+    _succeeded(answer)
+
+
+def rerunning(run: str, key: str) -> Request:
+    """Ask for a run like this one."""
+    return Request("POST", f"/v1/runs/{quote(run, safe='')}/rerun", msgspec.json.encode({"id": key or uuid4().hex}))
+
+
+def forking(run: str, step: str, packed: bytes | None, key: str) -> Request:
+    """Ask for a run that goes on from a step of this one, with another input if there is one, as it is stored."""
+    body = {"step": step, "id": key or uuid4().hex}
+    if packed is not None:
+        body["input_msgpack"] = b64encode(packed).decode()
+    return Request("POST", f"/v1/runs/{quote(run, safe='')}/fork", msgspec.json.encode(body))
+
+
+class Bulk:
+    """A change of many runs, in as many requests as it takes: ask for `next` and `add` the answer until `is_whole`.
+
+    Each request names where the one before has ended, so that a repeat changes nothing twice.
+    """
+
+    def __init__(self, what: Literal["cancel", "rerun"], selection: Mapping[str, Any], *, dry_run: bool) -> None:
+        self.is_whole: bool = False
+        self.result: BulkResult = BulkResult(0)
+        self._path = f"/v1/bulk/{what}"
+        self._body = {**selection, "dry_run": dry_run}
+
+    @property
+    def next(self) -> Request:
+        """Ask for the next part."""
+        return Request("POST", self._path, msgspec.json.encode(self._body))
+
+    def add(self, answer: Answer) -> None:
+        """Take an answer."""
+        part = answered(answer, _BulkPart)
+        self.result = BulkResult(self.result.count + part.count, self.result.sample or part.sample)
+        self.is_whole = part.cursor is None
+        if part.cursor is not None:
+            self._body["cursor"] = int(part.cursor)
+
+
+def cancelling_many(selection: Mapping[str, Any], reason: str, cleanup: Duration | None, *, dry_run: bool) -> Bulk:
+    """Ask to cancel the runs of a selection."""
+    return Bulk("cancel", {**selection, **_cancellation(reason, cleanup)}, dry_run=dry_run)
+
+
+def rerunning_many(selection: Mapping[str, Any], key: str, *, dry_run: bool) -> Bulk:
+    """Ask to start the runs of a selection once more."""
+    return Bulk("rerun", {**selection, "request": key or uuid4().hex}, dry_run=dry_run)
+
+
+def signalling(name: str, value: object, run: str, id: str) -> Request:
+    """Ask to send a signal to a run, or to the oldest that waits for it."""
+    path = f"/v1/runs/{quote(run, safe='')}/signals/" if run else "/v1/signals/"
+    packed = encode(value, f"value of signal '{name}'")
+    body = {"value_msgpack": b64encode(packed).decode(), "id": id or uuid4().hex}
+    return Request("POST", path + quote(name, safe=""), msgspec.json.encode(body))
+
+
+def signalled(answer: Answer) -> str:
+    """Return the run that has the signal."""
+    return answered(answer, _Started).run
+
+
+def resolving(token: str, value: object) -> Request:
+    """Ask to answer a callback, named by its token or by its whole address."""
+    return Request("POST", "/c/" + quote(token.rpartition("/")[2], safe=""), encode_json(value, "answer to a callback"))
+
+
+def resolved(answer: Answer) -> None:
+    """Check that the answer was taken."""
     _succeeded(answer)
 
 
@@ -252,7 +362,7 @@ def listing_workers() -> Request:
 
 def listed_workers(answer: Answer) -> tuple[WorkerRecord, ...]:
     """Return the connected workers."""
-    return _read(answer, _Workers).workers
+    return answered(answer, _Workers).workers
 
 
 def failure_of_run(record: RunRecord) -> Exception:
@@ -294,11 +404,14 @@ def _outgoing(event: Event[Any]) -> dict[str, Any]:
         "ts": draft.ts_ms or None,
         "key": draft.key or None,
         "meta": draft.meta or None,
+        "at_ms": event.at_ms or None,
+        "delay_ms": event.delay_ms or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _read(answer: Answer, kind: type[T]) -> T:
+def answered(answer: Answer, kind: type[T]) -> T:
+    """Return what the engine answered. Raises `EngineRefused` if it said no."""
     body = _succeeded(answer).body
     try:
         return msgspec.json.decode(body, type=kind)

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 from onward_protocol import messages
 
 from onward import durable, parallel
+from onward.callback import Callback
 from onward.config import option_ms
 from onward.durations import Duration
 from onward.errors import ConfigError
-from onward.events import Event, EventType
+from onward.events import Event, EventType, check_exact
 from onward.parallel import F, Winner
-from onward.scene import E_co, RunContext
+from onward.patch import Patch
+from onward.scene import E_co, RunContext, StartedRun
 from onward.step import AsyncStep, StepOptions, SyncStep, changed, recipe_of
+from onward.timeout import DurableTimeout
 from onward.values.callables import is_async, name_of
+from onward.values.names import check_name
+from onward.values.serde import decoder_for
+from onward.values.tags import TagValue, tags_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,9 +57,18 @@ class Steps:
         self._enter = enter
         self._options = options
 
-    def options(self, *, retry: Retry | None = None, barrier: bool | None = None) -> Steps:
-        """Return the same with other options: `ctx.step.options(barrier=True).run(...)`. None keeps one as it is."""
-        return Steps(self._enter, changed(self._options, retry=retry, barrier=barrier))
+    def options(
+        self,
+        *,
+        retry: Retry | None = None,
+        barrier: bool | None = None,
+        timeout: Duration | None = None,
+        heartbeat: Duration | None = None,
+    ) -> Steps:
+        """Return the same with other options: `ctx.step.options(timeout="30s").run(...)`. None keeps one as it is."""
+        chosen = changed(self._options, retry=retry, barrier=barrier, timeout=timeout, heartbeat=heartbeat)
+        chosen.check("ctx.step.options")
+        return Steps(self._enter, chosen)
 
     @overload
     async def run(
@@ -133,12 +148,72 @@ class Context(RunContext[E_co]):
         arrived = await durable.wait_for_event(host, wait, id)
         return None if arrived is None else awaited.received(arrived)
 
+    def timeout(self, duration: Duration, *, id: str = "") -> DurableTimeout:
+        """Limit a block, durably: `async with ctx.timeout("2h"):` ends with `TimeoutError` when the time is over.
+
+        Its clock survives restarts of everything, and the run may sleep and wait inside without a slot. Steps and waits
+        inside are cancelled as by `asyncio.timeout`; a replay times out at the same place.
+        """
+        return DurableTimeout(self._enter("ctx.timeout"), *durable.timeout_of(duration, id))
+
+    def patch(self, name: str) -> Patch:
+        """Tell whether this run takes the new code at a change: `if await ctx.patch("new-prices"):`.
+
+        True for runs that come here for the first time, False for those that had gone on from here with the old code;
+        the first answer holds for the whole run.
+        """
+        host = self._enter("ctx.patch")
+        check_name("ctx.patch", name)
+        return Patch(name, host.patch(name))
+
+    async def wait_for_signal(
+        self, name: str, type: type[T], *, timeout: Duration | None = None, id: str = ""
+    ) -> T | None:
+        """Wait for a signal of this name to this run and return its value, or None after `timeout` (at most 366 days).
+
+        Signals that came before are kept, in order; each ends one wait.
+        """
+        host = self._enter("ctx.wait_for_signal")
+        read = decoder_for(type, f"value of signal '{name}'")
+        value = await durable.wait_for_signal(host, durable.signal_wait(name, timeout), id)
+        return None if value is None else read(value)
+
+    async def callback(self, type: type[T], *, timeout: Duration | None = None, id: str = "") -> Callback[T]:
+        """Open an address that takes one answer: `callback.url` for whoever is to answer, `await callback` for the
+        answer. It stands when this returns, for at most `timeout` (366 days).
+        """
+        host = self._enter("ctx.callback")
+        read = decoder_for(type, "answer to a callback")
+        url, token, answer = await durable.callback(host, timeout, id)
+
+        async def wait() -> T | None:
+            self._enter("callback")
+            value = durable.value_of(await answer.wait())
+            return None if value is None else read(value)
+
+        return Callback(url, token, wait)
+
+    async def start(self, fn: Function[I, Any], data: I, *, id: str = "") -> StartedRun:
+        """Start a run of another function, once, and go on: it is on its own, also when this run ends or is cancelled.
+        Raises `InvokeFailed` if it cannot be started.
+        """
+        host = self._enter("ctx.start")
+        check_function("ctx.start", fn)
+        return StartedRun(await durable.start(host, fn.id, fn.write_input(data), id, fn.chain), fn.id)
+
+    def tag(self, **tags: TagValue) -> None:
+        """Give the run words by which people find it: `ctx.tag(customer="42")`. At most 32, of 256 bytes each; a key
+        has its newest value.
+        """
+        self._enter("ctx.tag").tag(tags_of(tags))
+
     async def invoke(self, fn: Function[I, O], data: I, *, timeout: Duration | None = None, id: str = "") -> O:
         """Run another function as a child and return its result. Raises `InvokeFailed` when it failed or `timeout` was
         over.
         """
         host = self._enter("ctx.invoke")
-        return fn.read_output(await durable.invoke(host, invocation(fn, data, timeout), id))
+        wait = invocation(fn, data, timeout)
+        return fn.read_output(await durable.invoke(host, wait, id, fn.chain))
 
     async def send(self, *events: Event[Any], id: str = "") -> tuple[str, ...]:
         """Send events exactly once and return their ids."""
@@ -186,20 +261,30 @@ def step_of(id: str, fn: Callable[..., Any], options: StepOptions) -> tuple[Call
     """Return the body and the options of `fn` run as the step `id`: what the call says goes before what a declared step
     says.
     """
+    check_name("step", id)
     if isinstance(fn, AsyncStep | SyncStep):
         declared: StepOptions = fn.options
-        return fn.fn, changed(declared, id=id, retry=options.retry, barrier=options.barrier or None)
+        chosen = {name: getattr(options, name) for name in ("retry", "timeout", "heartbeat")}
+        return fn.fn, changed(declared, id=id, barrier=options.barrier or None, **chosen)
     return fn, changed(options, id=id)
+
+
+def check_function(call: str, fn: object) -> None:
+    """Raise `ConfigError` if `fn` is not a function of an App, but its name or what was decorated."""
+    if not hasattr(fn, "write_input"):
+        raise ConfigError(f"{call}: {fn!r} is no function of an App.", code="E0124")
 
 
 def invocation(fn: Function[Any, Any], data: Any, timeout: Duration | None) -> messages.Invoke:
     """Return what the engine is asked for when `fn` is invoked with `data`."""
+    check_function("ctx.invoke", fn)
     timeout_ms = None if timeout is None else option_ms(f"ctx.invoke('{fn.id}')", "timeout", timeout)
     return messages.Invoke(fn.id, fn.write_input(data), timeout_ms)
 
 
 def event_type(event: EventType[Any] | str) -> EventType[Any]:
     """Return the event type; a bare name has data of any type."""
+    check_exact("ctx.wait_for_event", event if isinstance(event, str) else event.name)
     return event if isinstance(event, EventType) else EventType(event, cast("type[Any]", Any))
 
 

@@ -80,6 +80,7 @@ class Daemon:
         self._runner = Runner(
             functions,
             send=self._conversation.send,
+            callback_url=self._conversation.callback_url,
             slots=profile.slots,
             may_start=self._conversation.may_start,
             state=state,

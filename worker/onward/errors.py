@@ -13,6 +13,7 @@
           InvokeFailed         a child run, where it was invoked
           RunFailed            a run, where somebody asks for its result
         WorkerLost             the attempt's worker died with it
+        StepTimeout            the attempt took longer than it may
         CodecError             a value cannot be encoded or decoded
         PayloadTooLarge        a value is larger than the engine keeps
         NonDeterminism         the code asks for something else than it did before
@@ -89,7 +90,10 @@ class RetryAfter(OnwardError):
 
     def __init__(self, delay: Duration, message: str = "asked to be retried later") -> None:
         super().__init__(message)
-        self.delay_ms: int = min(duration_ms(delay), DAY_MS)
+        try:
+            self.delay_ms: int = min(duration_ms(delay), DAY_MS)
+        except ValueError as error:
+            raise ValueError(f"RetryAfter, option 'delay': {error}") from error
 
 
 class WorkFailed(OnwardError):
@@ -136,6 +140,12 @@ class WorkerLost(OnwardError):
     """The worker died while it ran this attempt."""
 
     code = "E0304"
+
+
+class StepTimeout(OnwardError):
+    """An attempt took longer than the step's `timeout`, or gave no heartbeat for so long."""
+
+    code = "E0309"
 
 
 class CodecError(OnwardError):
@@ -197,7 +207,16 @@ class _Detail(msgspec.Struct, array_like=True):
 
 _PLAIN: Final[dict[str, type[OnwardError]]] = {
     cls.__name__: cls
-    for cls in (WorkerLost, CodecError, PayloadTooLarge, NonDeterminism, StepInsideStep, ConfigError, NotConnected)
+    for cls in (
+        WorkerLost,
+        StepTimeout,
+        CodecError,
+        PayloadTooLarge,
+        NonDeterminism,
+        StepInsideStep,
+        ConfigError,
+        NotConnected,
+    )
 }
 _WORK: Final[dict[str, type[WorkFailed]]] = {cls.__name__: cls for cls in (StepFailed, InvokeFailed, RunFailed)}
 
@@ -206,9 +225,9 @@ def failure_of(exc: BaseException) -> Failure:
     """Return `exc` in words that survive this process. Never raises: data without an encoding is kept as its `repr`."""
     return Failure(
         type=type(exc).__name__,
-        message=_clipped(_text_of(exc), MESSAGE_CHARS_MAX),
+        message=_kept(_text_of(exc), MESSAGE_CHARS_MAX),
         data=_data_of(exc),
-        stack=_clipped("".join(traceback.format_exception(exc)), STACK_CHARS_MAX),
+        stack=_kept("".join(traceback.format_exception(exc)), STACK_CHARS_MAX),
     )
 
 
@@ -220,8 +239,8 @@ def from_failure(failure: Failure, *, name: str = "") -> Exception:
         return NonRetryable(failure.message, data=_read(failure.data))
     if failure.type in _PLAIN:
         return _restored(_PLAIN[failure.type], failure.message)
-    if failure.type in _WORK and failure.data:
-        return _work_failed(_WORK[failure.type], failure.data)
+    if failure.type in _WORK and failure.data and (known := _work_failed(_WORK[failure.type], failure.data)):
+        return known
     return RunFailed(name, failure.type, failure.message, data=_read(failure.data))
 
 
@@ -241,6 +260,11 @@ def _text_of(exc: BaseException) -> str:
         return str(exc)
     except Exception:  # noqa: BLE001 - the class belongs to the user
         return f"<{type(exc).__name__} without a readable message>"
+
+
+def _kept(text: str, chars_max: int) -> str:
+    """Return a text of any length and any characters as one that can be written: half a pair has no encoding."""
+    return _clipped(text, chars_max).encode(errors="backslashreplace").decode()
 
 
 def _clipped(text: str, chars_max: int) -> str:
@@ -278,8 +302,11 @@ def _read(data: bytes) -> Any:
         return None
 
 
-def _work_failed(cls: type[WorkFailed], data: bytes) -> WorkFailed:
-    detail = msgspec.msgpack.decode(data, type=_Detail)
+def _work_failed(cls: type[WorkFailed], data: bytes) -> WorkFailed | None:
+    try:
+        detail = msgspec.msgpack.decode(data, type=_Detail)
+    except msgspec.MsgspecError:  # encrypted, and this process has no key
+        return None
     return cls(detail.name, detail.type, detail.message, data=detail.data, attempts=detail.attempts)
 
 

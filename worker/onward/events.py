@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 from onward_protocol import messages
 
+from onward.durations import SLEEP_MS_MAX, Duration, duration_ms
 from onward.errors import ConfigError, OnwardError
-from onward.values.names import check_name
+from onward.trigger import Source, Trigger
+from onward.values.names import check_name, check_text
 from onward.values.serde import check_type, encode_json, json_decoder_for
 
 E = TypeVar("E")
@@ -23,7 +26,8 @@ class Event(Struct, Generic[E_co], frozen=True):
     """Something that happened. Built by calling an `EventType`; the engine adds what is missing when it accepts the
     event.
 
-    `id` makes sending twice harmless for 24 h. `ts_ms` is when it happened, 0 until the engine stamps it.
+    `id` makes sending twice harmless for 24 h. `ts_ms` is when it happened, 0 until the engine stamps it. With `at_ms`
+    or `delay_ms` the engine lets it in later.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Event(Struct, Generic[E_co], frozen=True):
     ts_ms: int = 0
     key: str = ""
     meta: Mapping[str, str] = NO_META
+    at_ms: int = 0
+    delay_ms: int = 0
 
     @property
     def ts(self) -> datetime:
@@ -41,19 +47,44 @@ class Event(Struct, Generic[E_co], frozen=True):
         return moment(self.ts_ms)
 
 
-class EventType(Generic[E]):
-    """The name of an event and the type of its data. Calling it builds an `Event`."""
+class EventType(Trigger[E]):
+    """The name of an event and the type of its data. Calling it builds an `Event`.
+
+    A name such as "shop/*" stands for all events whose names begin so: functions may be started by them. `a | b` in
+    `App.on` starts a function by either, `a.when("event.data.total > 100")` only by those that this is true of.
+    """
 
     def __init__(self, name: str, type: type[E]) -> None:
         check_name("EventType", name)
+        if "*" in name[:-1]:
+            raise ConfigError(f"EventType: in {name!r} a '*' stands elsewhere than at the end.", code="E0122")
+        super().__init__(Source(name, type))
         self.name: Final = name
         self.type: Final[Any] = type
 
     def __call__(
-        self, data: E, *, id: str = "", ts: datetime | None = None, key: str = "", meta: Mapping[str, str] = NO_META
+        self,
+        data: E,
+        *,
+        id: str = "",
+        ts: datetime | None = None,
+        key: str = "",
+        meta: Mapping[str, str] = NO_META,
+        at: datetime | None = None,
+        delay: Duration | None = None,
     ) -> Event[E]:
-        """Build an event. `ts` needs an offset, as in `datetime.now(UTC)`."""
-        return Event(self.name, data, id, at_ms(ts) if ts else 0, key, meta)
+        """Build an event. `ts` says when it happened; it comes in `at` a later moment, or after a `delay`, at most 366
+        days from now. Moments need an offset, as in `datetime.now(UTC)`.
+        """
+        check_exact(f"EventType '{self.name}'", self.name)
+        if at is not None and delay is not None:
+            raise ConfigError(f"event '{self.name}' has both options 'at' and 'delay'.", code="E0105")
+        delay_ms = 0 if delay is None else _delay_ms(self.name, delay)
+        return Event(self.name, data, id, at_ms(ts) if ts else 0, key, meta, at_ms(at) if at else 0, delay_ms)
+
+    def when(self, expression: str) -> Trigger[E]:
+        """Return a trigger for those of the events that the expression is true of: `"event.data.total > 100"`."""
+        return Trigger(Source(self.name, self.type, expression))
 
     def __repr__(self) -> str:
         return f"EventType({self.name!r}, {getattr(self.type, '__name__', self.type)})"
@@ -69,9 +100,37 @@ class EventType(Generic[E]):
 
 
 def draft_of(event: Event[Any]) -> messages.Draft:
-    """Return what a run sends for `event`. Raises `CodecError` naming the event."""
+    """Return what a run sends for `event`, whose moment is settled. Raises `CodecError` naming the event."""
     data = encode_json(event.data, f"data of event '{event.name}'")
-    return messages.Draft(event.name, data, event.ts_ms, event.key, dict(event.meta), event.id)
+    _check_texts(event)
+    return messages.Draft(event.name, data, event.ts_ms, event.key, dict(event.meta), event.id, event.at_ms)
+
+
+def _check_texts(event: Event[Any]) -> None:
+    for option, texts in (("id", (event.id,)), ("key", (event.key,)), ("meta", (*event.meta, *event.meta.values()))):
+        for text in texts:
+            check_text(f"event '{event.name}', option '{option}'", text)
+
+
+def settled(event: Event[E], now_ms: int) -> Event[E]:
+    """Return an event with the moment that its delay leads to."""
+    return replace(event, at_ms=now_ms + event.delay_ms, delay_ms=0) if event.delay_ms else event
+
+
+def check_exact(owner: str, name: str) -> None:
+    """Raise `ConfigError` for a prefix where only the name of an event will do."""
+    if name.endswith("*"):
+        raise ConfigError(f"{owner}: {name!r} is a prefix and names no event.", code="E0122")
+
+
+def _delay_ms(name: str, delay: Duration) -> int:
+    try:
+        ms = duration_ms(delay)
+    except ValueError as error:
+        raise ConfigError(f"event '{name}', option 'delay': {error}.", code="E0104") from error
+    if ms > SLEEP_MS_MAX:
+        raise ConfigError(f"event '{name}', option 'delay': {delay!r} is more than 366 days.", code="E0105")
+    return ms
 
 
 def moment(at_ms: int) -> datetime:

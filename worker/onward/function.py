@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, overload
 
@@ -10,10 +10,13 @@ from msgspec import Struct
 from onward_protocol import messages
 
 from onward.checkpoint import Checkpoint
-from onward.config import Concurrency, Retry
+from onward.config import CancelOption, Concurrency, Retry, Timeouts, cancel_rules
 from onward.context import Context
+from onward.middleware.base import Middleware
+from onward.middleware.chain import Chain
 from onward.scene import RunContext, Scene, cause_of
 from onward.sync_context import SyncContext
+from onward.trigger import type_for
 from onward.values.callables import is_async, place_of
 from onward.values.results import check_result, result_codec
 from onward.values.serde import check_type, encode
@@ -43,9 +46,15 @@ class FunctionOptions(Struct, frozen=True, kw_only=True):
     """
 
     retry: Retry
+    timeouts: Timeouts = Timeouts()
     checkpoint: Checkpoint | None = None
     concurrency: Concurrency | None = None
     triggers: tuple[messages.Trigger, ...] = ()
+    schedules: tuple[messages.Schedule, ...] = ()
+    types: Mapping[str, Any] = {}
+    cancel_on: CancelOption | None = None
+    labels: Mapping[str, str] = {}
+    middleware: Sequence[Middleware] = ()
 
 
 class Function(Generic[I, O_co]):
@@ -59,6 +68,9 @@ class Function(Generic[I, O_co]):
         self.input_type: Final = input_type
         self.options: Final = options
         self.failure_handler: Function[I, object] | None = None
+        self.middleware: Final = (*app.middleware, *options.middleware)
+        """The App's and then its own, outermost first."""
+        self.chain: Final = Chain(id.removesuffix(FAILURE_SUFFIX), self.middleware) if self.middleware else None
 
     def __repr__(self) -> str:
         return f"Function({self.id!r})"
@@ -67,6 +79,11 @@ class Function(Generic[I, O_co]):
     def retry(self) -> Retry:
         """The policy of steps that have none of their own."""
         return self.options.retry
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The function's own, and its App's where it says nothing."""
+        return self.options.timeouts
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -96,15 +113,24 @@ class Function(Generic[I, O_co]):
             concurrency=(messages.ConcurrencyLimit(concurrency.limit, concurrency.key),) if concurrency else (),
             on_failure=self.failure_handler.id if self.failure_handler else "",
             sync=self.is_sync,
+            cancel_on=cancel_rules(self.id, self.options.cancel_on),
+            start_timeout_ms=self.timeouts.start_ms,
+            finish_timeout_ms=self.timeouts.finish_ms,
+            labels=dict(self.options.labels),
+            schedules=self.options.schedules,
         )
 
     def make_context(self, host: Host, assign: messages.Assign, state: object) -> Context[I] | SyncContext[I]:
         """Return the context for one residence of a run; `fn` is called with it."""
-        scene = Scene(host, assign, self.input_type, self.retry, state)
+        scene = Scene(host, assign, self._data_type(assign), self.retry, state)
         return SyncContext(scene) if self.is_sync else Context(scene)
 
     def write_input(self, data: I) -> bytes:
-        """Return an input as the engine keeps it. Raises `CodecError`."""
+        """Return an input as the engine keeps it. Raises `CodecError`, and `ConfigError` if the function is started by
+        several events whose data cannot be told apart.
+        """
+        if len(self.options.types) > 1:
+            check_type(self.input_type, f"input of {self._label}", place_of(self.fn))
         return encode(data, f"input of function '{self.id}'")
 
     def encode_output(self, value: object) -> bytes:
@@ -116,9 +142,18 @@ class Function(Generic[I, O_co]):
         return cast("O_co", result_codec(self.fn, self._label)[1](output))
 
     def check(self) -> None:
-        """Raise `ConfigError` if the input or the result could not be kept."""
-        check_type(self.input_type, f"input of {self._label}", place_of(self.fn))
+        """Raise `ConfigError` if the input, or what starts it, or the result could not be kept."""
+        if len(self.options.types) <= 1:
+            check_type(self.input_type, f"input of {self._label}", place_of(self.fn))
+        else:  # which of them it is, the event's name says
+            for event, type in self.options.types.items():
+                check_type(type, f"data of event '{event}' in {self._label}", place_of(self.fn))
         check_result(self.fn, self._label)
+
+    def _data_type(self, assign: messages.Assign) -> Any:
+        """Return the type of what started this run."""
+        found = type_for(self.options.types, assign.events[0].name) if assign.events else None
+        return self.input_type if found is None else found
 
     @property
     def _label(self) -> str:
@@ -136,7 +171,14 @@ class FunctionDecorator(Protocol[I]):
 
 def failure_function(function: Function[I, Any], handler: FailureHandler[I]) -> Function[I, object]:
     """Return the function that runs `handler` when a run of `function` has failed."""
-    options = FunctionOptions(retry=function.retry, checkpoint=function.options.checkpoint)
+    options = FunctionOptions(
+        retry=function.retry,
+        timeouts=Timeouts(step=function.timeouts.step),
+        checkpoint=function.options.checkpoint,
+        labels=function.options.labels,
+        middleware=function.options.middleware,
+        types=function.options.types,
+    )
     return Function(function.app, function.id + FAILURE_SUFFIX, _with_cause(handler), function.input_type, options)
 
 

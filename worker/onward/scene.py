@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 from onward_protocol import messages
 
 from onward.config import Retry
-from onward.errors import ConfigError, from_failure
+from onward.errors import ConfigError, PayloadTooLarge, from_failure
 from onward.events import Event, moment
 from onward.step import current_host
-from onward.values.serde import decoder_for, json_decoder_for
+from onward.values.names import check_scope
+from onward.values.serde import decoder_for, encode, json_decoder_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from onward.logger import RunLogger
 
 E_co = TypeVar("E_co", covariant=True)
+
+PROGRESS_BYTES_MAX: Final = 4 * 1024
+"""People read it on a screen, and it may be sent every second."""
 
 
 class Scene(Struct, frozen=True):
@@ -35,6 +40,13 @@ class Scene(Struct, frozen=True):
     input_type: Any
     retry: Retry
     state: Any = None
+
+
+class StartedRun(Struct, frozen=True):
+    """A run that another one has started and does not wait for."""
+
+    id: str
+    function: str
 
 
 class RunContext(Generic[E_co]):
@@ -70,18 +82,27 @@ class RunContext(Generic[E_co]):
         return self._scene.assign.run
 
     @property
+    def parent_id(self) -> str:
+        """The id of the run that this one came from: the one that invoked or started it, or whose failure it handles;
+        empty if there is none.
+        """
+        return self._scene.assign.parent
+
+    @property
     def function_id(self) -> str:
         """The id of the function that runs, "app/name"."""
         return self._scene.assign.function
 
     @property
     def attempt(self) -> int:
-        """Which attempt of the run this is, from 1."""
+        """Which attempt of the run this is: 1, because steps are tried again and runs are not. A body's own attempt is
+        `current_step().attempt`.
+        """
         return self._scene.assign.attempt
 
     @property
     def max_attempts(self) -> int:
-        """How many attempts the function's retry policy allows."""
+        """How many attempts each step has that does not say so itself."""
         return self._scene.retry.attempts
 
     @property
@@ -108,6 +129,16 @@ class RunContext(Generic[E_co]):
 
         return RunLogger(self._host, {"run": self.run_id, "function": self.function_id, "attempt": self.attempt})
 
+    def progress(self, value: object) -> None:
+        """Show people how far the run is, with plain data of at most 4 KiB: `ctx.progress({"done": 3, "of": 10})`.
+
+        The newest value is kept with the run, at most one a second is sent. May be called in the body of a step.
+        """
+        data = encode(value, "progress")
+        if len(data) > PROGRESS_BYTES_MAX:
+            raise PayloadTooLarge(f"the progress has {len(data)} bytes; {PROGRESS_BYTES_MAX} are allowed.")
+        self._host.show(data)
+
     def now(self) -> datetime:
         """Return the run's time in UTC: that of the newest thing that happened to it, the same on replay."""
         return moment(self._host.now_ms())
@@ -116,13 +147,26 @@ class RunContext(Generic[E_co]):
         """Return a number in [0, 1), the same on replay."""
         from onward.values import seeded
 
-        return seeded.fraction(self.run_id, self._enter("ctx.random").key("random"))
+        host = self._enter("ctx.random")
+        return seeded.fraction(host.seed, host.key("random"))
 
     def uuid(self) -> UUID:
         """Return a UUID of version 4, the same on replay."""
         from onward.values import seeded
 
-        return seeded.uuid(self.run_id, self._enter("ctx.uuid").key("random"))
+        host = self._enter("ctx.uuid")
+        return seeded.uuid(host.seed, host.key("random"))
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Enter a scope, for integrations: `with ctx.scope("agent:support"):`.
+
+        Inside, a durable call is told from others by its name, its arguments and its number among equals, whichever
+        task makes it; not by its place in the tree of tasks. What is called inside need not make its tasks in the same
+        order again.
+        """
+        host = self._enter("ctx.scope")
+        check_scope(name)
+        return host.scope(name)
 
     def _enter(self, call: str) -> Host:
         """Return the host for a durable call. Raises where such a call cannot be kept: in a step's body, or outside of
@@ -150,4 +194,4 @@ def cause_of(context: RunContext[Any]) -> Exception:
     """Return the error of the failed run that a failure handler was started for."""
     assign = context._scene.assign  # pyright: ignore[reportPrivateUsage] - nothing that users should see on a context
     failure = assign.cause or messages.Failure("Unknown", "the run failed without a reason")
-    return from_failure(failure, name=context.run_id)
+    return from_failure(failure, name=context.parent_id)

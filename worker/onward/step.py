@@ -10,7 +10,8 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, c
 from msgspec import Struct, structs
 
 from onward import host as hosts
-from onward.config import Retry
+from onward.config import Retry, check_kind, limit_ms
+from onward.durations import Duration
 from onward.errors import ConfigError, StepInsideStep
 from onward.values.callables import is_async, name_of, place_of, qualified_name
 from onward.values.names import check_name
@@ -29,6 +30,18 @@ class StepOptions(Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     barrier: bool = False
     executor: Executor | None = None
+    timeout: Duration | None = None
+    heartbeat: Duration | None = None
+
+    def check(self, owner: str) -> None:
+        """Raise `ConfigError` naming `owner` and the option that cannot be."""
+        if self.executor not in (None, "thread", "loop"):
+            raise ConfigError(
+                f"{owner}, option 'executor': {self.executor!r} is neither 'thread' nor 'loop'.", code="E0105"
+            )
+        check_kind(owner, "retry", self.retry, Retry)
+        limit_ms(owner, "timeout", self.timeout)
+        limit_ms(owner, "heartbeat", self.heartbeat)
 
 
 class Recipe(Struct, frozen=True):
@@ -42,6 +55,8 @@ class Recipe(Struct, frozen=True):
     decode: Decoder
     barrier: bool
     executor: Executor
+    timeout_ms: int | None
+    heartbeat_ms: int | None
 
     def call(self, host: hosts.Host, args: Sequence[Any], kwargs: Mapping[str, Any]) -> hosts.StepCall:
         """Return a call in the run `host`."""
@@ -56,6 +71,8 @@ class Recipe(Struct, frozen=True):
             self.decode,
             self.barrier,
             self.executor,
+            host.step_timeout_ms if self.timeout_ms is None else self.timeout_ms,
+            self.heartbeat_ms,
         )
 
 
@@ -87,10 +104,17 @@ class AsyncStep(Generic[P, R]):
         return cast("R", await host.step(self._recipe.call(host, args, kwargs)))
 
     def with_options(
-        self, *, id: str | None = None, retry: Retry | None = None, barrier: bool | None = None
+        self,
+        *,
+        id: str | None = None,
+        retry: Retry | None = None,
+        barrier: bool | None = None,
+        timeout: Duration | None = None,
+        heartbeat: Duration | None = None,
     ) -> AsyncStep[P, R]:
         """Return the same step with other options; None keeps one as it is."""
-        return AsyncStep(self.fn, changed(self.options, id=id, retry=retry, barrier=barrier))
+        options = changed(self.options, id=id, retry=retry, barrier=barrier, timeout=timeout, heartbeat=heartbeat)
+        return AsyncStep(self.fn, options)
 
 
 class SyncStep(Generic[P, R]):
@@ -137,9 +161,20 @@ class SyncStep(Generic[P, R]):
         retry: Retry | None = None,
         barrier: bool | None = None,
         executor: Executor | None = None,
+        timeout: Duration | None = None,
+        heartbeat: Duration | None = None,
     ) -> SyncStep[P, R]:
         """Return the same step with other options; None keeps one as it is."""
-        return SyncStep(self.fn, changed(self.options, id=id, retry=retry, barrier=barrier, executor=executor))
+        options = changed(
+            self.options,
+            id=id,
+            retry=retry,
+            barrier=barrier,
+            executor=executor,
+            timeout=timeout,
+            heartbeat=heartbeat,
+        )
+        return SyncStep(self.fn, options)
 
 
 class StepDecorator(Protocol):
@@ -161,7 +196,13 @@ def step(  # type: ignore[overload-overlap]  # as in StepDecorator
 def step(fn: Callable[P, R], /) -> SyncStep[P, R]: ...
 @overload
 def step(
-    *, id: str = "", retry: Retry | None = None, barrier: bool = False, executor: Executor | None = None
+    *,
+    id: str = "",
+    retry: Retry | None = None,
+    barrier: bool = False,
+    executor: Executor | None = None,
+    timeout: Duration | None = None,
+    heartbeat: Duration | None = None,
 ) -> StepDecorator: ...
 def step(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a step: `@step`, or `@step(retry=Retry(attempts=3))`.
@@ -169,6 +210,9 @@ def step(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     `id` is the step's name in the journal (default: the function's name). With `barrier` everything before is durable
     before the body starts, and its result before anything else does. The body of a `def` step runs in a thread; with
     `executor="loop"` on the event loop, for functions that return at once.
+
+    An attempt that takes longer than `timeout`, or whose body does not call `current_step().heartbeat()` for as long as
+    `heartbeat`, fails with `StepTimeout` and is retried like any other failure.
     """
     chosen = StepOptions(**options)
     return _step(chosen) if fn is None else _step(chosen)(fn)
@@ -191,7 +235,7 @@ def current_host(label: str) -> hosts.Host | None:
     step's body.
     """
     if hosts.in_step.get():
-        raise StepInsideStep(f"{label} was called inside the body of a step.")
+        raise StepInsideStep(f"{label} was called {hosts.place()}.")
     return hosts.host.get()
 
 
@@ -214,12 +258,15 @@ def recipe_of(fn: Callable[..., Any], options: StepOptions) -> Recipe:
         decode=decode,
         barrier=options.barrier,
         executor=options.executor or ("loop" if is_async(fn) else "thread"),
+        timeout_ms=limit_ms(f"step '{name}'", "timeout", options.timeout),
+        heartbeat_ms=limit_ms(f"step '{name}'", "heartbeat", options.heartbeat),
     )
 
 
 def _check(fn: Callable[..., Any], options: StepOptions) -> None:
     name = options.id or name_of(fn)
     check_name("step", name, place_of(fn))
+    options.check(f"step '{name}'")
     if options.executor == "thread" and is_async(fn):
         raise ConfigError(
             f"step '{name}', option 'executor': an async step runs on the loop.", code="E0105", where=place_of(fn)

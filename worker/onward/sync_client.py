@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack, cast, overload
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from onward import calls
-from onward.calls import Answer, Request, RunPage, RunRecord, RunStatus, StepRecord, WorkerRecord
+from onward import calls, lists, timetable
+from onward.calls import Accepted, Answer, BulkResult, Request, RunRecord, RunStatus, StepRecord, WorkerRecord
 from onward.durations import Duration
-from onward.events import Event
+from onward.events import Event, moment
 from onward.function import Function
+from onward.lists import EventPage, EventRecord, FunctionRecord, RunPage, RunsWanted
+from onward.middleware.base import Middleware
+from onward.sealing import blocking, failure_of, output_of, packed_input, send_through, sending_chain
 from onward.settings import Settings
+from onward.timetable import BackfilledTick, DelayedPage, SchedulePage, ScheduleRecord
 from onward.transport import ANSWER_S, IDLE_MAX, headers_of, unreachable
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
@@ -91,9 +101,17 @@ class SyncTransport:
 class SyncClient:
     """The blocking twin of `Client`, with the same methods and errors. May be used by many threads at once."""
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        settings: Settings | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
         self.settings: Settings = settings or Settings.read(url=url, token=token)
         self._transport = SyncTransport(self.settings)
+        self._chain = sending_chain(middleware)
 
     def __enter__(self) -> Self:
         return self
@@ -111,8 +129,20 @@ class SyncClient:
         """Send events, all or none. When this returns they are stored."""
         if not events:
             return []
-        accepted = calls.sent(self._transport.request(calls.sending(events)))
-        return [SyncSentEvent(one.id, tuple(SyncRunHandle[Any](self, run) for run in one.runs)) for one in accepted]
+        if self._chain is None:
+            accepted = self._post(events)
+        else:
+            accepted = blocking(partial(send_through, self._chain, events, self._post_in_thread))
+        return [
+            SyncSentEvent(one.id, tuple(SyncRunHandle[Any](self, run) for run in one.runs), one.due_at_ms)
+            for one in accepted
+        ]
+
+    def _post(self, events: Sequence[Event[Any]]) -> Sequence[Accepted]:
+        return calls.sent(self._transport.request(calls.sending(events)))
+
+    async def _post_in_thread(self, events: Sequence[Event[Any]]) -> Sequence[Accepted]:
+        return await asyncio.to_thread(self._post, events)
 
     @overload
     def start(self, function: Function[I, O], data: I, *, key: str = "") -> SyncRunHandle[O]: ...
@@ -122,7 +152,8 @@ class SyncClient:
         """Start a run of a function, or of the function with this id. The same `key` again gives the first run instead
         of another.
         """
-        run = calls.started(self._transport.request(calls.starting(function, data, key)))
+        packed = packed_input(function, data)
+        run = calls.started(self._transport.request(calls.starting(function, packed, key)))
         return SyncRunHandle(self, run, None if isinstance(function, str) else function)
 
     @overload
@@ -138,24 +169,174 @@ class SyncClient:
         """Return a run as it is now."""
         return calls.read(self._transport.request(calls.reading(id)))
 
-    def list_runs(
+    def list_runs(self, *, limit: int = 50, cursor: str | None = None, **wanted: Unpack[RunsWanted]) -> RunPage:
+        """Return runs, newest first; the page's `cursor` asks for the next."""
+        return lists.listed_runs(self._transport.request(lists.listing_runs(wanted, limit, cursor)))
+
+    def list_events(
         self,
         *,
-        function: Function[Any, Any] | str | None = None,
-        status: RunStatus | None = None,
+        name: str = "",
+        key: str = "",
+        received_from: datetime | None = None,
+        received_until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> RunPage:
-        """Return runs, newest first; the page's `cursor` asks for the next."""
-        return calls.listed(self._transport.request(calls.listing(function, status, limit, cursor)))
+    ) -> EventPage:
+        """Return events, newest first; the page's `cursor` asks for the next."""
+        request = lists.listing_events(name, key, received_from, received_until, limit, cursor)
+        return lists.listed_events(self._transport.request(request))
+
+    def get_event(self, id: str) -> EventRecord:
+        """Return an event, and the newest runs that it started."""
+        return lists.read_event(self._transport.request(lists.reading_event(id)))
+
+    def list_functions(self) -> tuple[FunctionRecord, ...]:
+        """Return the functions that workers have registered."""
+        return lists.listed_functions(self._transport.request(lists.LISTING_FUNCTIONS))
+
+    def get_function(self, function: Function[Any, Any] | str) -> FunctionRecord:
+        """Return a function as it is registered, and how its newest runs do."""
+        return lists.read_function(self._transport.request(lists.reading_function(function)))
+
+    def list_schedules(
+        self, *, function: Function[Any, Any] | str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> SchedulePage:
+        """Return the schedules of a function, or of all; the page's `cursor` asks for the next."""
+        request = timetable.listing_schedules(function, limit, cursor)
+        return timetable.listed_schedules(self._transport.request(request))
+
+    def get_schedule(self, function: Function[Any, Any] | str, number: int = 0) -> ScheduleRecord:
+        """Return a schedule of a function; the first has the number 0."""
+        return timetable.read_schedule(self._transport.request(timetable.reading_schedule(function, number)))
+
+    def next_ticks(
+        self, function: Function[Any, Any] | str, number: int = 0, *, after: datetime | None = None, limit: int = 10
+    ) -> tuple[datetime, ...]:
+        """Return the next ticks of a schedule, from now on or `after` a moment; at most 100."""
+        request = timetable.reading_ticks(function, number, after, limit)
+        return timetable.read_ticks(self._transport.request(request))
+
+    def pause_schedule(self, function: Function[Any, Any] | str, number: int = 0) -> ScheduleRecord:
+        """Let a schedule rest until `resume_schedule`. The ticks of this time are not made up for: see `backfill`."""
+        request = timetable.holding_schedule(function, number, is_paused=True)
+        return timetable.read_schedule(self._transport.request(request))
+
+    def resume_schedule(self, function: Function[Any, Any] | str, number: int = 0) -> ScheduleRecord:
+        """Let a schedule tick again, from now on."""
+        request = timetable.holding_schedule(function, number, is_paused=False)
+        return timetable.read_schedule(self._transport.request(request))
+
+    def backfill(
+        self,
+        function: Function[Any, Any] | str,
+        number: int = 0,
+        *,
+        from_: datetime,
+        until: datetime,
+        dry_run: bool = False,
+    ) -> tuple[BackfilledTick, ...]:
+        """Start the runs of a schedule's ticks of the past that have none, at most 1,000; may be repeated. With
+        `dry_run` only tell which these are.
+        """
+        request = timetable.backfilling(function, number, from_, until, dry_run=dry_run)
+        return timetable.backfilled(self._transport.request(request))
+
+    def list_delayed_events(self, *, limit: int = 50, cursor: str | None = None) -> DelayedPage:
+        """Return the events that are not due yet, by id; the page's `cursor` asks for the next."""
+        return timetable.listed_delayed(self._transport.request(timetable.listing_delayed(limit, cursor)))
+
+    def take_back(self, event: str) -> None:
+        """Forget an event that is not due yet, by its id, which may be used again then."""
+        calls.accepted(self._transport.request(timetable.taking_back(event)))
+
+    def advance_clock(self, duration: Duration) -> datetime:
+        """Move the clock of an engine with `--test-clock`; returns its new time when all that became due was fired."""
+        return moment(timetable.advanced(self._transport.request(timetable.advancing(duration))))
 
     def list_workers(self) -> tuple[WorkerRecord, ...]:
         """Return the workers that are connected to this engine and can be given work."""
         return calls.listed_workers(self._transport.request(calls.listing_workers()))
 
-    def cancel(self, id: str) -> None:
-        """Ask to cancel a run. Its code may clean up first; `SyncRunHandle.result` tells when it is over."""
-        calls.cancelled(self._transport.request(calls.cancelling(id)))
+    def cancel(self, id: str, *, reason: str = "", cleanup: Duration | None = None) -> None:
+        """Ask to cancel a run. Its code may clean up first, for `cleanup` at most: 30 seconds if that is not said,
+        with 0 not at all. `SyncRunHandle.result` tells when it is over.
+        """
+        calls.cancelled(self._transport.request(calls.cancelling(id, reason, cleanup)))
+
+    def pause(self, id: str) -> None:
+        """Hold a run. Its running steps end; what it waits for still comes, but its code goes no further until
+        `resume`.
+        """
+        calls.accepted(self._transport.request(calls.pausing(id)))
+
+    def resume(self, id: str) -> None:
+        """Let a held run go on."""
+        calls.accepted(self._transport.request(calls.resuming(id)))
+
+    def pause_function(self, function: Function[Any, Any] | str) -> None:
+        """Begin no new runs of a function until `resume_function`: they are kept. Those that have started go on."""
+        calls.accepted(self._transport.request(calls.pausing_function(function, is_paused=True)))
+
+    def resume_function(self, function: Function[Any, Any] | str) -> None:
+        """Begin new runs of a function again."""
+        calls.accepted(self._transport.request(calls.pausing_function(function, is_paused=False)))
+
+    def rerun(self, id: str, *, key: str = "") -> SyncRunHandle[Any]:
+        """Start a new run with the events and the input of this one. The same `key` again gives the first one."""
+        return SyncRunHandle(self, calls.started(self._transport.request(calls.rerunning(id, key))))
+
+    @overload
+    def fork(self, id: str, step: str, *, key: str = "") -> SyncRunHandle[Any]: ...
+    @overload
+    def fork(self, id: str, step: str, function: Function[I, O], data: I, *, key: str = "") -> SyncRunHandle[O]: ...
+    @overload
+    def fork(self, id: str, step: str, function: str, data: object, *, key: str = "") -> SyncRunHandle[Any]: ...
+    def fork(
+        self, id: str, step: str, function: Function[Any, Any] | str | None = None, data: Any = None, *, key: str = ""
+    ) -> SyncRunHandle[Any]:
+        """Start a new run that keeps what this one had done before `step`: a step's key, or its name if only one step
+        has it. With `function`, which has to be the run's own, its input is `data` instead.
+
+        Raises `EngineRefused` with the steps that there are if none is called so.
+        """
+        packed = None if function is None else packed_input(function, data)
+        run = calls.started(self._transport.request(calls.forking(id, step, packed, key)))
+        return SyncRunHandle(self, run, None if isinstance(function, str) else function)
+
+    def cancel_many(
+        self, *, reason: str = "", cleanup: Duration | None = None, dry_run: bool = False, **wanted: Unpack[RunsWanted]
+    ) -> BulkResult:
+        """Cancel all runs of which everything is true that is said, as `cancel` does. With `dry_run` they are only
+        counted.
+        """
+        selection = lists.selected(wanted)
+        return self._change(calls.cancelling_many(selection, reason, cleanup, dry_run=dry_run))
+
+    def rerun_many(self, *, request: str = "", dry_run: bool = False, **wanted: Unpack[RunsWanted]) -> BulkResult:
+        """Start all runs once more of which everything is true that is said. With `dry_run` they are only counted; the
+        same `request` starts none of them twice.
+        """
+        selection = lists.selected(wanted)
+        return self._change(calls.rerunning_many(selection, request, dry_run=dry_run))
+
+    def _change(self, bulk: calls.Bulk) -> BulkResult:
+        while not bulk.is_whole:
+            bulk.add(self._transport.request(bulk.next))
+        return bulk.result
+
+    def signal(self, name: str, value: object = None, *, run: str = "", id: str = "") -> str:
+        """Send a signal to a run, or without one to the oldest that waits for this name; return that run's id.
+
+        A run that does not wait yet finds the signal when it does. The same `id` again within a day changes nothing.
+        """
+        return calls.signalled(self._transport.request(calls.signalling(name, value, run, id)))
+
+    def resolve_callback(self, token: str, value: object = None) -> None:
+        """Answer a callback, named by its token or by its whole address. A second answer is refused, and so is a
+        repeat of the first.
+        """
+        calls.resolved(self._transport.request(calls.resolving(token, value)))
 
     def output(self, id: str) -> bytes:
         """Return a completed run's output as it is stored: MessagePack."""
@@ -167,6 +348,14 @@ class SyncClient:
         while not history.is_whole:
             history.add(self._transport.request(history.next))
         return history.lines
+
+    def follow(self, id: str) -> Iterator[StepRecord]:
+        """Yield each line of a run's history as soon as it is there, oldest first, until the run is over. A line that
+        goes on, such as a wait, comes again.
+        """
+        following = lists.Following(id)
+        while not following.is_over:
+            yield from following.add(self._transport.request(following.next))
 
     def wait(self, id: str, *, timeout: Duration | None = None) -> RunRecord:
         """Return a run when it is over. Raises `TimeoutError` after `timeout`; the run goes on."""
@@ -201,12 +390,16 @@ class SyncRunHandle(Generic[O_co]):
         """
         record = self._client.wait(self.id, timeout=timeout)
         if record.status != "completed":
-            raise calls.failure_of_run(record)
-        return cast("O_co", calls.typed_output(self._function, self._client.output(self.id)))
+            raise failure_of(self._function, record)
+        return cast("O_co", output_of(self._function, self.id, self._client.output(self.id)))
 
     def cancel(self) -> None:
         """Ask to cancel the run."""
         self._client.cancel(self.id)
+
+    def signal(self, name: str, value: object = None, *, id: str = "") -> None:
+        """Send a signal to the run. The same `id` again within a day changes nothing."""
+        self._client.signal(name, value, run=self.id, id=id)
 
     def steps(self) -> tuple[StepRecord, ...]:
         """Return the run's history, oldest first."""
@@ -214,7 +407,8 @@ class SyncRunHandle(Generic[O_co]):
 
 
 class SyncSentEvent(Struct, frozen=True):
-    """An event that was accepted, and the runs that it started."""
+    """An event that was accepted, and the runs that it started; a delayed one starts them at `due_at_ms`."""
 
     id: str
     runs: tuple[SyncRunHandle[Any], ...]
+    due_at_ms: int = 0

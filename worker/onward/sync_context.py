@@ -7,11 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from onward import durable, parallel
-from onward.context import event_type, invocation, step_of
+from onward.callback import SyncCallback
+from onward.context import check_function, event_type, invocation, step_of
 from onward.durations import Duration
 from onward.events import Event, EventType
-from onward.scene import E_co, RunContext
+from onward.scene import E_co, RunContext, StartedRun
 from onward.step import StepOptions, changed, recipe_of, refuse_loop
+from onward.timeout import SyncTimeout
+from onward.values.names import check_name
+from onward.values.serde import decoder_for
+from onward.values.tags import TagValue, tags_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,9 +45,18 @@ class SyncSteps:
         self._enter = enter
         self._options = options
 
-    def options(self, *, retry: Retry | None = None, barrier: bool | None = None) -> SyncSteps:
-        """Return the same with other options: `ctx.step.options(barrier=True).run(...)`. None keeps one as it is."""
-        return SyncSteps(self._enter, changed(self._options, retry=retry, barrier=barrier))
+    def options(
+        self,
+        *,
+        retry: Retry | None = None,
+        barrier: bool | None = None,
+        timeout: Duration | None = None,
+        heartbeat: Duration | None = None,
+    ) -> SyncSteps:
+        """Return the same with other options: `ctx.step.options(timeout="30s").run(...)`. None keeps one as it is."""
+        chosen = changed(self._options, retry=retry, barrier=barrier, timeout=timeout, heartbeat=heartbeat)
+        chosen.check("ctx.step.options")
+        return SyncSteps(self._enter, chosen)
 
     @overload
     def run(self, id: str, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -124,13 +138,78 @@ class SyncContext(RunContext[E_co]):
         arrived = host.block(lambda: durable.wait_for_event(host, wait, id))
         return None if arrived is None else awaited.received(arrived)
 
+    def timeout(self, duration: Duration, *, id: str = "") -> SyncTimeout:
+        """Limit a block, durably: `with ctx.timeout("2h"):` ends with `TimeoutError` when the time is over.
+
+        Its clock survives restarts of everything. The block's durable calls end with it, also those in `ctx.gather`;
+        other code of it goes on until its next durable call. A replay times out at the same place.
+        """
+        return SyncTimeout(self._enter("ctx.timeout"), *durable.timeout_of(duration, id))
+
+    def patch(self, name: str) -> bool:
+        """Tell whether this run takes the new code at a change: `if ctx.patch("new-prices"):`.
+
+        True for runs that come here for the first time, False for those that had gone on from here with the old code;
+        the first answer holds for the whole run.
+        """
+        host = self._enter("ctx.patch")
+        check_name("ctx.patch", name)
+        return host.block(lambda: host.patch(name))
+
+    def wait_for_signal(self, name: str, type: type[T], *, timeout: Duration | None = None, id: str = "") -> T | None:
+        """Wait for a signal of this name to this run and return its value, or None after `timeout` (at most 366 days).
+
+        Signals that came before are kept, in order; each ends one wait.
+        """
+        host = self._enter("ctx.wait_for_signal")
+        read = decoder_for(type, f"value of signal '{name}'")
+        wait = durable.signal_wait(name, timeout)
+        value = host.block(lambda: durable.wait_for_signal(host, wait, id))
+        return None if value is None else read(value)
+
+    def callback(self, type: type[T], *, timeout: Duration | None = None, id: str = "") -> SyncCallback[T]:
+        """Open an address that takes one answer: `callback.url` for whoever is to answer, `callback.wait()` for the
+        answer. It stands when this returns, for at most `timeout` (366 days).
+        """
+        host = self._enter("ctx.callback")
+        read = decoder_for(type, "answer to a callback")
+        url, token, answer = host.block(lambda: durable.callback(host, timeout, id))
+
+        def wait() -> T | None:
+            self._enter("callback.wait")
+            value = durable.value_of(host.block(answer.wait))
+            return None if value is None else read(value)
+
+        return SyncCallback(url, token, wait)
+
+    def start(self, fn: Function[I, Any], data: I, *, id: str = "") -> StartedRun:
+        """Start a run of another function, once, and go on: it is on its own, also when this run ends or is cancelled.
+        Raises `InvokeFailed` if it cannot be started.
+        """
+        host = self._enter("ctx.start")
+        check_function("ctx.start", fn)
+        input = fn.write_input(data)
+        return StartedRun(host.block(lambda: durable.start(host, fn.id, input, id, fn.chain)), fn.id)
+
+    def tag(self, **tags: TagValue) -> None:
+        """Give the run words by which people find it: `ctx.tag(customer="42")`. At most 32, of 256 bytes each; a key
+        has its newest value.
+        """
+        host = self._enter("ctx.tag")
+        kept = tags_of(tags)
+
+        async def tag() -> None:
+            host.tag(kept)
+
+        host.block(tag)
+
     def invoke(self, fn: Function[I, O], data: I, *, timeout: Duration | None = None, id: str = "") -> O:
         """Run another function as a child and return its result. Raises `InvokeFailed` when it failed or `timeout` was
         over.
         """
         host = self._enter("ctx.invoke")
         wait = invocation(fn, data, timeout)
-        return fn.read_output(host.block(lambda: durable.invoke(host, wait, id)))
+        return fn.read_output(host.block(lambda: durable.invoke(host, wait, id, fn.chain)))
 
     def send(self, *events: Event[Any], id: str = "") -> tuple[str, ...]:
         """Send events exactly once and return their ids."""

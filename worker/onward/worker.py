@@ -19,7 +19,7 @@ from onward_protocol.ids import RANDOM_BYTES, uuid7_id
 from onward.address import check_privacy
 from onward.app import App, functions_in, manifests
 from onward.checkpoint import Checkpoint, CheckpointOption, worker_checkpoint
-from onward.config import option_ms
+from onward.config import check_labels, option_ms
 from onward.connection.conversation import Profile
 from onward.connection.link import Dial, Dialer
 from onward.connection.packing import choose_packing
@@ -27,6 +27,7 @@ from onward.daemon import Daemon, State
 from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.function import Function
+from onward.lifecycle import started
 from onward.settings import Settings
 from onward.watch import Watch
 
@@ -88,8 +89,9 @@ class Worker:
             apps=manifests(self.functions.values()),
             slots=concurrency,
             sdk=version("onward"),
-            labels=dict(labels or {}),
+            labels=check_labels("Worker", labels or {}),
             packing=choose_packing(settings.url),
+            url=settings.url,
         )
         self._daemon: Daemon | None = None
         self._stopping: bool | None = None
@@ -104,6 +106,7 @@ class Worker:
         """Work until `stop`. Raises `NotConnected` if the engine refuses this worker; outages do not end it."""
         async with AsyncExitStack() as stack:
             state = await stack.enter_async_context(self._lifespan()) if self._lifespan else None
+            await stack.enter_async_context(started(self.functions.values(), self.instance))
             self._daemon = Daemon(
                 self.functions,
                 self._profile,

@@ -34,13 +34,19 @@ class Retention(Service):
         self._after_event = 0  # everything up to here is gone, or goes with a run
         self._has_worked = True  # the engine before it may have left something
         self._pass_at_ms = clock.wall_ms()
+        self._one_at_a_time = asyncio.Lock()
         committer.listen(self._committed)
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._settings.purge_every_ms / 1000)
+            await self.look()
+
+    async def look(self) -> None:
+        """Delete what is too old now, if there can be anything."""
+        async with self._one_at_a_time:
             if not self._is_due():
-                continue
+                return
             try:
                 await self._pass()
             except Refused as refused:  # a full or a busy store: there is always a next time

@@ -15,6 +15,7 @@ from ..connection import Connection
 from ..connections import Connections
 from ..dispatch import Dispatch
 from ..endings import Endings
+from ..followers import Followers
 from ..service import Service
 from ..settings import Settings
 from ..store.port import FireTimers, Remind
@@ -30,6 +31,7 @@ class Sweep(Service):
         connections: Connections,
         dispatch: Dispatch,
         endings: Endings,
+        followers: Followers,
         catalogue: Catalogue,
         clock: Clock,
         settings: Settings,
@@ -38,6 +40,7 @@ class Sweep(Service):
         self._connections = connections
         self._dispatch = dispatch
         self._endings = endings
+        self._followers = followers
         self._catalogue = catalogue
         self._clock = clock
         self._pause_ms = settings.sharing.sweep_ms
@@ -53,6 +56,7 @@ class Sweep(Service):
             self._remind()
             self._committer.submit(FireTimers(self._clock.wall_ms(), self._timers_max), ignore)
             await self._endings.look(self._waited_max)
+            self._followers.look(self._waited_max)
             await self._catalogue.load()
 
     def _remind(self) -> None:

@@ -12,6 +12,8 @@ from onward_protocol.limits import KIB, Limits
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
+DAY_MS = 24 * 60 * 60 * 1000
+DELAY_MS_MAX = 366 * DAY_MS
 META_MAX = 64
 KEYS_MAX = 10_000
 
@@ -56,6 +58,13 @@ def check(event: Sendable, limits: Limits) -> None:
         raise BadEvent(f"Event {event.name} has {size} bytes of data; {allowed} KiB are allowed.", too_large=True)
     if problem := json_problem(event.data, limits.depth_max):
         raise BadEvent(f"The data of event {event.name} {problem}.")
+
+
+def check_due(name: str, due_at_ms: int, now_ms: int) -> None:
+    """Raise `BadEvent` if a delayed event would come in too late to be kept for so long."""
+    if due_at_ms - now_ms > DELAY_MS_MAX:
+        days = (due_at_ms - now_ms) // DAY_MS
+        raise BadEvent(f"Event {name} is due in {days} days; {DELAY_MS_MAX // DAY_MS} are allowed.")
 
 
 def json_problem(data: Raw | bytes, depth_max: int) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 from onward_protocol.messages import (
+    OPEN_MARK,
     Arrived,
     AttemptFailed,
     CallbackWait,
@@ -16,6 +17,7 @@ from onward_protocol.messages import (
     Failed,
     Failure,
     Invoke,
+    Patched,
     Published,
     Returned,
     Sent,
@@ -50,6 +52,7 @@ class History:
 
     def __init__(self) -> None:
         self._lines: dict[str, StepView] = {}
+        self._sleeps: dict[str, int] = {}  # how long they take
 
     def __len__(self) -> int:
         """Return how many lines there are."""
@@ -65,26 +68,45 @@ class History:
         for entry in entries:
             if isinstance(entry, WaitOpened | WaitClosed):
                 _note_wait(self._lines, entry)
+                if isinstance(entry, WaitOpened) and isinstance(entry.wait, Sleep) and not entry.wait.until_at_ms:
+                    self._sleeps[entry.key] = entry.wait.ms
             elif line := _line(entry):
-                self._lines[line.key] = line
+                earlier = self._lines.get(line.key)
+                self._lines[line.key] = line if earlier is None else _later(earlier, line)
 
     def note_ends(self, entries: Iterable[EngineEntry]) -> None:
         """Add what the engine wrote."""
         for entry in entries:
-            _note_end(self._lines, entry)
+            if not getattr(entry, "key", "").endswith(OPEN_MARK):  # that a callback stands is no news: it waits
+                _note_end(self._lines, entry)
+                if isinstance(entry, Due) and entry.key in self._sleeps:
+                    began_at_ms = entry.at_ms - self._sleeps.pop(entry.key)
+                    self._lines[entry.key] = replace(self._lines[entry.key], began_at_ms=began_at_ms)
 
 
-def _line(entry: WorkerEntry) -> StepView | None:
+def _later(earlier: StepView, line: StepView) -> StepView:
+    """A step began when its first attempt did."""
+    return replace(line, began_at_ms=earlier.began_at_ms) if earlier.began_at_ms else line
+
+
+def _line(entry: WorkerEntry) -> StepView | None:  # noqa: PLR0911 - a line for each kind of entry
     key = getattr(entry, "key", "")
     match entry:
         case StepDone():
-            return StepView(key, "step", "completed", entry.attempts, entry.at_ms, entry.took_ms, _shown(entry.output))
+            began_at_ms = max(0, entry.at_ms - entry.took_ms)
+            output = _shown(entry.output)
+            return StepView(
+                key, "step", "completed", entry.attempts, entry.at_ms, entry.took_ms, output, None, began_at_ms
+            )
         case StepFailed():
             return StepView(key, "step", "failed", entry.attempts, entry.at_ms, failure=entry.failure)
         case AttemptFailed():
-            return StepView(key, "step", "retrying", entry.attempt, failure=entry.failure)
+            began_at_ms = entry.began_at_ms
+            return StepView(key, "step", "retrying", entry.attempt, failure=entry.failure, began_at_ms=began_at_ms)
         case TimerFired():
             return StepView(key, "timer", "completed", at_ms=entry.at_ms)
+        case Patched():
+            return StepView(key, "patch", "completed", output=b"\xc3" if entry.is_on else b"\xc2")  # as MessagePack
         case Sent() | Started() | Published():
             return StepView(key, _MESSAGES[type(entry)], "completed")
         case _:
@@ -96,7 +118,8 @@ _MESSAGES: dict[type[WorkerEntry], str] = {Sent: "send", Started: "start", Publi
 
 def _note_wait(lines: dict[str, StepView], entry: WaitOpened | WaitClosed) -> None:
     if isinstance(entry, WaitOpened):
-        lines.setdefault(entry.key, StepView(entry.key, _kind(entry.wait), "waiting"))
+        line = StepView(entry.key, _kind(entry.wait), "waiting", about=_about(entry.wait))
+        lines.setdefault(entry.key, line)
     else:
         lines[entry.key] = replace(lines.get(entry.key, StepView(entry.key, WAIT, "")), status="closed")
 
@@ -142,6 +165,18 @@ def _kind(wait: Wait) -> str:
             return "callback"
         case Invoke():
             return "invoke"
+
+
+def _about(wait: Wait) -> str:
+    match wait:
+        case EventWait():
+            return wait.event
+        case SignalWait():
+            return wait.name
+        case Invoke():
+            return wait.function
+        case _:
+            return ""
 
 
 def _shown(output: bytes) -> bytes | None:

@@ -49,7 +49,7 @@ def verdict(run: Run, epoch: int, seq: int, instance: str) -> Verdict:
     return "applied" if seq == run.seq + 1 else "gap"
 
 
-def claimed(run: Run, instance: str, generation: int, now_ms: int) -> Run:
+def claimed(run: Run, instance: str, generation: int, now_ms: int, version: str = "") -> Run:
     """Give a run to a connection. A new epoch counts its frames from 1 again."""
     return replace(
         _moved(run, Status.ASSIGNED),
@@ -59,6 +59,7 @@ def claimed(run: Run, instance: str, generation: int, now_ms: int) -> Run:
         holder=instance,
         generation=generation,
         started_at_ms=run.started_at_ms or now_ms,
+        version=version,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from onward_protocol.limits import Limits, Times
-from onward_protocol.messages import AttemptFailed, EngineEntry, Failure, Seen, WorkerEntry, WorkerLosses
+from onward_protocol.messages import AttemptFailed, EngineEntry, Failure, Progress, Seen, WorkerEntry, WorkerLosses
 
 from ..model import Run, Status
 
@@ -43,7 +43,7 @@ def is_progress(entries: Iterable[WorkerEntry]) -> bool:
     """Tell whether a frame shows that the run has come further. A failed attempt, such as one that was charged with the
     loss, does not: the next one may kill the worker just the same.
     """
-    return any(not isinstance(entry, AttemptFailed | Seen) for entry in entries)
+    return any(not isinstance(entry, AttemptFailed | Seen | Progress) for entry in entries)
 
 
 def charge(run: Run, unseen: Iterable[EngineEntry], limits: Limits) -> WorkerLosses | Failure | None:

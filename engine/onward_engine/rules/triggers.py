@@ -14,8 +14,10 @@ from .paths import canonical, find, index_key
 
 
 def trigger_problem(function: FunctionManifest) -> str | None:
-    """Say which condition of a function can never be evaluated; None if all can."""
+    """Say which trigger of a function can never be right; None if all can."""
     for trigger in function.triggers:
+        if "*" in trigger.event[:-1]:
+            return f"{function.id}, trigger {trigger.event!r}: a '*' stands elsewhere than at the end"
         if trigger.where and (found := problem(trigger.where, TRIGGER)):
             return f"{function.id}, option 'when' of its trigger {trigger.event}: {found}"
     return None
@@ -31,11 +33,12 @@ class Triggered(Struct, frozen=True):
 class Catalog:
     """All registered functions, indexed by id and by what triggers them.
 
-    `functions` is keyed by id.
+    `functions` is keyed by id, `paused` are the ids of those that begin no new runs.
     """
 
-    def __init__(self, apps: Iterable[AppManifest] = ()) -> None:
+    def __init__(self, apps: Iterable[AppManifest] = (), paused: Iterable[str] = ()) -> None:
         """Build the index. It costs a pass over all functions, so keep it until a manifest changes."""
+        self.paused: frozenset[str] = frozenset(paused)
         self.functions: dict[str, FunctionManifest] = {}
         self._exact: dict[str, _Branch] = defaultdict(_Branch)
         self._prefixes: dict[str, _Branch] = defaultdict(_Branch)

@@ -39,6 +39,24 @@ def address(wait: EventWait) -> tuple[str, bytes]:
     return ("", b"") if first is None else (first.path, index_key(canonical(first.value)))
 
 
+SIGNAL = "\x01signal"
+CALLBACK = "\x01callback"
+"""Stand in the index of waits where event names do; those are printable."""
+
+
+def place(wait: Wait) -> tuple[str, str, bytes] | None:
+    """Return event name, path and value under which a wait is found; None if nothing looks for it."""
+    match wait:
+        case EventWait():
+            return wait.event, *address(wait)
+        case SignalWait():
+            return SIGNAL, "", wait.name.encode()
+        case CallbackWait():
+            return CALLBACK, "", wait.token.encode()
+        case Sleep() | Invoke():
+            return None
+
+
 def accepts(wait: EventWait, event: Event) -> bool:
     """Tell whether an event of the right name satisfies every equality. An expression is asked apart from that."""
     return all(find(event.data, match.path) == canonical(match.value) for match in wait.match)

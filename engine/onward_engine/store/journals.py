@@ -37,19 +37,19 @@ def page_of(rows: Iterable[JournalRow], limit_bytes: int) -> JournalPage:
     return JournalPage(tuple(segments), tuple(entries))
 
 
-def steps_of(rows: Iterable[JournalRow], limit: int) -> StepPage:
+def steps_of(rows: Iterable[JournalRow], limit: int, after: int) -> StepPage:
     """Return the lines of as many rows as make `limit` lines, or a page of a journal: the outputs stand in the lines.
 
-    Takes one row more from `rows`.
+    The rows are those behind the place `after`. Takes one row more from them.
     """
     history = History()
-    last, size = None, 0
+    last, size = after, 0
     for place, epoch, _, data in rows:
-        if last is not None and (len(history) >= limit or size >= JOURNAL_PAGE_BYTES):
-            return StepPage(history.lines, last)
+        if len(history) >= limit or size >= JOURNAL_PAGE_BYTES:
+            return StepPage(history.lines, last, last)
         last, size = place, size + len(data)
         if epoch:
             history.note_frame(decode_entries(data))
         else:
             history.note_ends(decode_engine_entries(data))
-    return StepPage(history.lines)
+    return StepPage(history.lines, None, last)

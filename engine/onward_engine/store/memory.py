@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
-from msgspec.structs import replace
 from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
-from ..model import Run
+from ..model import Item, Run
 from .journals import page_of, steps_of
 from .memory_tables import MemoryTables
-from .port import JOURNAL_PAGE_BYTES, STEPS_PAGE, Committed, JournalPage, Op, RunFilter, StepPage
+from .pages import event_page, run_page
+from .port import (
+    ITEMS_PAGE,
+    JOURNAL_PAGE_BYTES,
+    STEPS_PAGE,
+    Committed,
+    EventFilter,
+    EventPage,
+    JournalPage,
+    Op,
+    RunFilter,
+    RunPage,
+    StepPage,
+)
 from .work.batch import apply_batch
 
 
@@ -35,27 +46,44 @@ class MemoryStore:
 
     async def run(self, run: str) -> Run | None:
         """Return a run with everything in it."""
-        return self._tables.run(run)
+        found = self._tables.run(run)
+        return None if found is None else self._tables.tagged(found)
 
-    async def runs(self, wanted: RunFilter) -> list[Run]:
-        """Return a page of runs, newest first, without their input and output."""
-        newest_first = (self._tables.runs[ord] for ord in sorted(self._tables.runs, reverse=True))
-        matching = (run for run in newest_first if _is_wanted(run, wanted))
-        return [replace(run, input=b"", output=b"") for run in islice(matching, wanted.limit)]
+    async def runs(self, wanted: RunFilter) -> RunPage:
+        """See `Store`."""
+        runs = self._tables.runs
+        return run_page((self._tables.tagged(runs[ord]) for ord in sorted(runs, reverse=True)), wanted)
 
     async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
         """See `Store`."""
         found = self._tables.run(run)
-        return StepPage() if found is None else steps_of(self._tables.rows(found, after), limit)
+        return StepPage() if found is None else steps_of(self._tables.rows(found, after), limit, after)
 
     async def journal(self, run: str, after: int = 0, limit_bytes: int = JOURNAL_PAGE_BYTES) -> JournalPage:
         """See `Store`. A row's place is its number."""
         found = self._tables.run(run)
         return JournalPage() if found is None else page_of(self._tables.rows(found, after), limit_bytes)
 
+    async def waiter(self, event: str, value: bytes) -> str | None:
+        """See `Store`."""
+        found = self._tables.waits_at(event, "", value)
+        return self._tables.run_at(found[0].ord).id if found else None
+
     async def event(self, event: str) -> Event | None:
         """Return an accepted event."""
         return self._tables.event(event)
+
+    async def events(self, wanted: EventFilter) -> EventPage:
+        """See `Store`."""
+        return event_page(self._tables.kept_events(), wanted)
+
+    async def events_of(self, events: Sequence[str]) -> list[Event]:
+        """See `Store`."""
+        return [found for event in events if (found := self._tables.event(event)) is not None]
+
+    async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
+        """See `Store`."""
+        return [item for item in self._tables.items(kind, owner) if item.name > after][:limit]
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""
@@ -63,11 +91,3 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to close: what it holds can still be read."""
-
-
-def _is_wanted(run: Run, wanted: RunFilter) -> bool:
-    return (
-        (wanted.before is None or run.ord < wanted.before)
-        and (not wanted.function or run.function == wanted.function)
-        and (wanted.status is None or run.status == wanted.status)
-    )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
-from onward_protocol.messages import AppManifest, Event, EventWait
+from onward_protocol.messages import AppManifest, Event
 
-from ..model import Replica, Run, Session
+from ..model import Item, Replica, Run, Session
 from ..rules import waits
 from ..rules.triggers import Catalog
+from ..rules.watches import is_reserved
 from .claims import RecentClaims, Taken
 from .journals import JournalRow
-from .port import StoreError
-from .tables import CLEANUP_KEY, Duty, EndedRow, EventRow, Journal, OpenWait, QueueRow, QueueState, Remembered
+from .port import KeptEvent, StoreError
+from .tables import PAUSE, Duty, EndedRow, EventRow, Journal, OpenWait, QueueRow, QueueState, Remembered
 from .undo import Undo
 
 
@@ -45,11 +46,15 @@ class MemoryTables:
         self._open: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._later: list[tuple[int, int]] = []
         self._line: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._held_rows: list[tuple[int, int]] = []
         self._places: dict[str, list[int]] = defaultdict(list)
         self._sessions: dict[str, Session] = {}
         self._replicas: dict[str, Replica] = {}
         self._waits: dict[int, dict[str, OpenWait]] = defaultdict(dict)
         self._waits_due: list[tuple[int, int, str]] = []
+        self._items: dict[str, dict[tuple[str, str], Item]] = defaultdict(dict)  # by owner, kind and name
+        self._items_due: list[tuple[int, str, str, str]] = []
+        self._tags: dict[int, dict[str, str]] = {}
         self._waits_at: dict[str, dict[tuple[str, bytes], list[tuple[int, str]]]] = defaultdict(dict)
 
     # -- the transaction --------------------------------------------------------------------------------------------
@@ -91,7 +96,7 @@ class MemoryTables:
 
     def catalog(self) -> Catalog:
         if self._catalog is None:
-            self._catalog = Catalog(self.apps.values())
+            self._catalog = Catalog(self.apps.values(), [item.name for item in self.items(PAUSE, "")])
         return self._catalog
 
     def app(self, name: str) -> AppManifest | None:
@@ -99,6 +104,13 @@ class MemoryTables:
 
     def put_app(self, app: AppManifest) -> None:
         self._undo.set(self.apps, app.name, app)
+        self._catalog = None
+
+    def set_paused(self, function: str, is_paused: bool) -> None:
+        if is_paused:
+            self.put_item(Item(PAUSE, "", function))
+        else:
+            self.drop_item(PAUSE, "", function)
         self._catalog = None
 
     # -- runs -------------------------------------------------------------------------------------------------------
@@ -192,6 +204,11 @@ class MemoryTables:
     def event(self, event: str) -> Event | None:
         return self.events.get(event)
 
+    def kept_events(self) -> Iterator[KeptEvent]:
+        """Return all events, newest first."""
+        for row in sorted(self._kept_events.values(), key=lambda row: row.ord, reverse=True):
+            yield KeptEvent(self.events[row.id], row.received_at_ms, row.runs)
+
     def events_after(self, name: str, ord: int, received_at_ms: int) -> Iterator[Event]:
         named = self._events_named.get(name, [])
         for index in range(bisect_right(named, ord, key=_first), len(named)):
@@ -254,6 +271,8 @@ class MemoryTables:
                 return self._later, (row.due_at_ms, row.ord)
             case QueueState.LINE:
                 return self._line[row.flow_key], (row.rank, row.ord)
+            case QueueState.HELD:
+                return self._held_rows, (row.rank, row.ord)
 
     def places_taken(self, flow_key: str) -> int:
         return len(self._places.get(flow_key, ()))
@@ -276,19 +295,19 @@ class MemoryTables:
         return [wait for _, wait in sorted(self._waits.get(ord, {}).items())]
 
     def has_waits(self, ord: int) -> bool:
-        return any(key != CLEANUP_KEY for key in self._waits.get(ord, {}))
+        return any(not is_reserved(key) for key in self._waits.get(ord, {}))
 
     def put_wait(self, wait: OpenWait) -> None:
         self.drop_wait(wait.ord, wait.key)
         self._undo.set(self._waits[wait.ord], wait.key, wait)
         if wait.due_at_ms is not None:
             self._undo.add(self._waits_due, (wait.due_at_ms, wait.ord, wait.key))
-        if isinstance(wait.wait, EventWait):
-            addresses = self._waits_at[wait.wait.event]
-            address = waits.address(wait.wait)
-            if address not in addresses:
-                self._undo.set(addresses, address, [])
-            self._undo.add(addresses[address], (wait.ord, wait.key))
+        if place := waits.place(wait.wait):
+            event, path, value = place
+            addresses = self._waits_at[event]
+            if (path, value) not in addresses:
+                self._undo.set(addresses, (path, value), [])
+            self._undo.add(addresses[path, value], (wait.ord, wait.key))
 
     def drop_wait(self, ord: int, key: str) -> None:
         wait = self._undo.drop(self._waits.get(ord, {}), key)
@@ -296,12 +315,12 @@ class MemoryTables:
             return
         if wait.due_at_ms is not None:
             self._undo.remove(self._waits_due, (wait.due_at_ms, ord, key))
-        if isinstance(wait.wait, EventWait):
-            addresses = self._waits_at[wait.wait.event]
-            address = waits.address(wait.wait)
-            self._undo.remove(addresses[address], (ord, key))
-            if not addresses[address]:
-                self._undo.drop(addresses, address)
+        if place := waits.place(wait.wait):
+            event, path, value = place
+            addresses = self._waits_at[event]
+            self._undo.remove(addresses[path, value], (ord, key))
+            if not addresses[path, value]:
+                self._undo.drop(addresses, (path, value))
 
     def wait_paths(self, event: str) -> list[str]:
         return sorted({path for path, _ in self._waits_at.get(event, {})})
@@ -315,7 +334,46 @@ class MemoryTables:
         return [self._waits[ord][key] for _, ord, key in due]
 
     def next_due_at_ms(self) -> int | None:
-        return min([items[0][0] for items in (self._waits_due, self._later) if items], default=None)
+        return min([rows[0][0] for rows in (self._waits_due, self._later, self._items_due) if rows], default=None)
+
+    # -- what is kept by name ---------------------------------------------------------------------------------------
+
+    def item(self, kind: str, owner: str, name: str) -> Item | None:
+        return self._items.get(owner, {}).get((kind, name))
+
+    def items(self, kind: str, owner: str) -> list[Item]:
+        return [item for (found, _), item in sorted(self._items.get(owner, {}).items()) if found == kind]
+
+    def items_due(self, now_ms: int, limit: int) -> list[Item]:
+        due = [place for place in self._items_due[: max(0, limit)] if place[0] <= now_ms]
+        return [self._items[owner][kind, name] for _, kind, owner, name in due]
+
+    def put_item(self, item: Item) -> None:
+        self.drop_item(item.kind, item.owner, item.name)
+        self._undo.set(self._items[item.owner], (item.kind, item.name), item)
+        if item.due_at_ms is not None:
+            self._undo.add(self._items_due, (item.due_at_ms, item.kind, item.owner, item.name))
+
+    def drop_item(self, kind: str, owner: str, name: str) -> None:
+        item = self._undo.drop(self._items.get(owner, {}), (kind, name))
+        if item is not None and item.due_at_ms is not None:
+            self._undo.remove(self._items_due, (item.due_at_ms, kind, owner, name))
+
+    def drop_items(self, owner: str) -> None:
+        for kind, name in list(self._items.get(owner, {})):
+            self.drop_item(kind, owner, name)
+
+    # -- tags -------------------------------------------------------------------------------------------------------
+
+    def tags(self, ord: int) -> dict[str, str]:
+        return dict(self._tags.get(ord, {}))
+
+    def tagged(self, run: Run) -> Run:
+        """Return a run with its tags."""
+        return replace(run, tags=self.tags(run.ord)) if run.ord in self._tags else run
+
+    def put_tags(self, ord: int, tags: Mapping[str, str]) -> None:
+        self._undo.set(self._tags, ord, {**self._tags.get(ord, {}), **tags})
 
     # -- what is over -----------------------------------------------------------------------------------------------
 
@@ -336,6 +394,7 @@ class MemoryTables:
         self._undo.drop(self.runs, ord)
         self._undo.drop(self._journal, ord)
         self._undo.drop(self._entries, ord)
+        self._undo.drop(self._tags, ord)
         return run.events
 
     def accepted_after(self, ord: int, limit: int) -> list[EventRow]:

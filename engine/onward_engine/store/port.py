@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct, field
-from onward_protocol.messages import AppManifest, EngineEntry, Event, Held, Outcome, WorkerEntry
+from onward_protocol.messages import AppManifest, EngineEntry, Event, Held, Outcome, Schedule, WorkerEntry
 
-from ..model import Assignment, Run, Status, StepView
+from ..model import Assignment, Item, Run, Status, StepView
+from ..rules.forks import Past
 from ..rules.lifecycle import Verdict
 
 T_co = TypeVar("T_co", covariant=True)
@@ -42,20 +43,22 @@ class Register(Op[None], frozen=True):
 
 class NewEvent(Struct, frozen=True, gc=False):
     """An event to accept. `id` is engine-minted unless the sender gave one (`dedup` is then True: a repeat answers as
-    the first time).
+    the first time). One with a `due_at_ms` later than now is kept, and comes in when that moment has come.
     """
 
     event: Event
     dedup: bool = False
+    due_at_ms: int = 0
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """The answer for one event; `conflict` when the id was used for a different body."""
+    """The answer for one event; `conflict` when the id was used for a different body. `due_at_ms`: it comes in then."""
 
     id: str
     runs: tuple[str, ...] = ()
     duplicate: bool = False
     conflict: bool = False
+    due_at_ms: int = 0
 
 
 class Ingest(Op[tuple[Accepted, ...]], frozen=True):
@@ -64,6 +67,36 @@ class Ingest(Op[tuple[Accepted, ...]], frozen=True):
     """
 
     events: tuple[NewEvent, ...]
+
+
+class DropEvent(Op[bool], frozen=True):
+    """Forget an event that is not due yet; its id is free again. Outcome: whether there was one."""
+
+    event: str
+
+
+class HoldSchedule(Op[bool], frozen=True):
+    """Pause a schedule of a function, or let it tick again from now on. Outcome: whether there is such a schedule."""
+
+    function: str
+    name: str
+    is_paused: bool
+
+
+class Backfilled(Struct, frozen=True):
+    """The run of a tick of the past; `is_new`: it was started just now."""
+
+    tick_ms: int
+    run: str
+    is_new: bool
+
+
+class Backfill(Op[tuple[Backfilled, ...]], frozen=True):
+    """Start the runs of these ticks of a schedule that have none yet, whatever the schedule says of overlapping."""
+
+    function: str
+    schedule: Schedule
+    ticks: tuple[int, ...]
 
 
 class StartRun(Op[str], frozen=True):
@@ -83,6 +116,10 @@ class Claim(Op[tuple[Assignment, ...]], frozen=True):
     SUPERSEDED if the worker has a newer connection, or its replica was given up. Repeating the same
     `claim` id changes nothing. A journal of more than `journal_bytes_max` (None: any) does not come with its run, so
     that a long one holds up nobody: ask `Store.journal` for it.
+
+    `versions` are those of the Apps of these functions, as the worker has them; `rivals` the others that workers here
+    have, for each function, () if there are none at all. A run that began on one of those is left to them for
+    `Times.version_ms`, and then to anybody.
     """
 
     claim: str
@@ -91,6 +128,8 @@ class Claim(Op[tuple[Assignment, ...]], frozen=True):
     functions: tuple[str, ...]
     limit: int
     journal_bytes_max: int | None = None
+    versions: tuple[str, ...] = ()
+    rivals: tuple[tuple[str, ...], ...] = ()
 
 
 class Admit(Op[tuple[EngineEntry, ...] | None], frozen=True):
@@ -184,10 +223,83 @@ class FireTimers(Op[int], frozen=True):
     limit: int = 1000
 
 
+class NoteTime(Op[int], frozen=True):
+    """Keep the time of day. Outcome: the one that was kept before; 0 if none was."""
+
+
+class ShiftTimers(Op[int], frozen=True):
+    """The time of day has jumped by so much: move the timers that count from a moment of the old time. Only for a store
+    that one engine has. Outcome: how many.
+    """
+
+    by_ms: int
+
+
 class CancelRun(Op[Literal["cancelled", "cancelling", "terminal", "unknown"]], frozen=True):
     run: str
     reason: str
     cleanup_ms: int
+
+
+SIGNALS_MAX = 1_000
+"""Signals that a run has not waited for yet: more are a sender that nobody listens to."""
+
+
+class Signalled(Struct, frozen=True):
+    """What became of a signal. `run` is the one that has it: that of the first time, for a repeat."""
+
+    verdict: Literal["delivered", "kept", "not_waiting", "full", "over", "unknown", "conflict"]
+    run: str = ""
+
+
+class SendSignal(Op[Signalled], frozen=True):
+    """Send a signal to a run: it ends the run's wait for that name, or is kept for its next one. The same `id` again
+    within a day changes nothing. With `is_for_waiter` it is only for a run that waits, and `run` is where somebody has
+    looked for one ("": in vain).
+    """
+
+    run: str
+    name: str
+    value: bytes
+    id: str = ""
+    is_for_waiter: bool = False
+
+
+class AnswerCallback(Op[Literal["answered", "repeated", "unknown"]], frozen=True):
+    """End the wait for what is posted under this token; once, as long as its run goes on."""
+
+    token: str
+    value: bytes
+
+
+class PauseRun(Op[Literal["paused", "pausing", "cancelling", "terminal", "unknown"]], frozen=True):
+    """Hold a run where it is; "pausing" while a worker still executes its steps. A cancelled one is not held."""
+
+    run: str
+
+
+class ResumeRun(Op[Literal["resumed", "terminal", "unknown"]], frozen=True):
+    """Let a held run go on."""
+
+    run: str
+
+
+class PauseFunction(Op[bool], frozen=True):
+    """Begin no new runs of a function, or begin them again; runs that have started go on. False: nobody offers it."""
+
+    function: str
+    is_paused: bool
+
+
+class Repeat(Op[str | None], frozen=True):
+    """Make a run that begins like another one: with its events and its input, or with another `input`, and with a part
+    of its journal. The outcome is its id, also if there is one of this id already; None if there is no `source`.
+    """
+
+    run: str
+    source: str
+    input: bytes | None = None
+    past: Past = Past()
 
 
 class Entered(Struct, frozen=True):
@@ -361,6 +473,15 @@ class Fenced(Struct, frozen=True):
     reason: str
 
 
+class Halted(Struct, frozen=True):
+    """A holder that must hand its run back at the next step boundary."""
+
+    run: str
+    epoch: int
+    holder: str
+    generation: int
+
+
 class Superseded(Struct, frozen=True):
     """A worker has begun this generation, and its connections of earlier ones are elsewhere."""
 
@@ -379,6 +500,14 @@ class Unclear(Struct, frozen=True):
     run: str = ""
 
 
+class Missed(Struct, frozen=True):
+    """Ticks of a function's schedule that nobody fired in time: how many are given up, and how many were fired late."""
+
+    function: str
+    given_up: int
+    late: int
+
+
 class Happened(Struct, frozen=True):
     """Something that is counted by function: a run was started, completed, failed, cancelled, orphaned, taken_over from
     its holder, struck because of that, or charged with the loss of its workers.
@@ -394,9 +523,13 @@ class Notices(Struct):
     queued: set[str] = field(default_factory=set[str])  # functions that may have claimable runs now
     woken: list[Woken] = field(default_factory=list[Woken])
     fenced: list[Fenced] = field(default_factory=list[Fenced])
+    halted: list[Halted] = field(default_factory=list[Halted])
+    left: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])  # functions' runs, left to that version
     finished: list[str] = field(default_factory=list[str])
+    written: set[str] = field(default_factory=set[str])  # runs that got entries of the engine's
     superseded: list[Superseded] = field(default_factory=list[Superseded])
     unclear: list[Unclear] = field(default_factory=list[Unclear])
+    missed: list[Missed] = field(default_factory=list[Missed])
     happened: list[Happened] = field(default_factory=list[Happened])
     registered: bool = False
     next_due_at_ms: int | None = None
@@ -409,13 +542,66 @@ class Committed(Struct, frozen=True):
     notices: Notices
 
 
+SCAN_MAX = 10_000
+"""So many runs or events are looked at for one page at most: some 20 ms."""
+
+
 class RunFilter(Struct, frozen=True):
-    """Newest first. `before` is the `ord` to go on from (exclusive)."""
+    """Which runs, newest first. What is empty says nothing; all that is said has to be true.
+
+    `status` has any of these; of `tags` a run has all. Moments are from (inclusive) until (exclusive). `before` is the
+    `ord` to go on from (exclusive).
+    """
 
     function: str = ""
-    status: Status | None = None
+    status: tuple[Status, ...] = ()
+    ids: tuple[str, ...] | None = None
+    prefix: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    created_from_ms: int | None = None
+    created_until_ms: int | None = None
+    ended_from_ms: int | None = None
+    ended_until_ms: int | None = None
     limit: int = 50
     before: int | None = None
+
+
+class RunPage(Struct, frozen=True):
+    """Some runs, newest first, without their input and output. `next` is the `before` to go on from; None when these
+    were the last. A page may have fewer runs than were asked for, or none, and still a `next`: so many were looked at.
+    """
+
+    runs: tuple[Run, ...] = ()
+    next: int | None = None
+
+
+class EventFilter(Struct, frozen=True):
+    """Which events, newest first. What is empty says nothing; moments are those of their arrival. `prefix` is how their
+    name begins. `before` as above.
+    """
+
+    name: str = ""
+    prefix: str = ""
+    key: str = ""
+    received_from_ms: int | None = None
+    received_until_ms: int | None = None
+    limit: int = 50
+    before: int | None = None
+
+
+class KeptEvent(Struct, frozen=True):
+    """An event, when it came in, and of how many runs that are still kept it is a part."""
+
+    event: Event
+    received_at_ms: int
+    runs: int
+
+
+class EventPage(Struct, frozen=True):
+    """Some events, newest first. `next` as of a `RunPage`."""
+
+    events: tuple[KeptEvent, ...] = ()
+    next: int | None = None
 
 
 class JournalPage(Struct, frozen=True):
@@ -434,14 +620,20 @@ JOURNAL_PAGE_BYTES = 256 * 1024
 
 class StepPage(Struct, frozen=True):
     """Consecutive lines of a run's history. A line whose key stood on an earlier page tells how that one went on.
-    `next` is where to go on from; None when these were the last.
+    `next` is where to go on from; None when these were the last. `end` is behind all that was read: where to go on
+    from when there will be more.
     """
 
     steps: tuple[StepView, ...] = ()
     next: int | None = None
+    end: int = 0
 
+
+PROGRESS = "progress"
+"""The kind of item in which the newest word of a run on how far it is stands, one for each."""
 
 STEPS_PAGE = 1_000
+ITEMS_PAGE = 1_000
 
 
 class StoreError(Exception):
@@ -475,7 +667,7 @@ class Store(Protocol):
     async def open(self) -> None: ...
     async def apply(self, ops: Sequence[Op[object]]) -> Committed: ...
     async def run(self, run: str) -> Run | None: ...
-    async def runs(self, wanted: RunFilter) -> list[Run]: ...
+    async def runs(self, wanted: RunFilter) -> RunPage: ...
     async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
         """Return the next lines of a run's history, about `limit`. `after` as for `journal`. Of an unknown run: an
         empty page.
@@ -490,6 +682,19 @@ class Store(Protocol):
         """
         ...
 
+    async def waiter(self, event: str, value: bytes) -> str | None:
+        """Return the oldest run with a wait that is found under this event name and value, and no path."""
+        ...
+
     async def event(self, event: str) -> Event | None: ...
+    async def events(self, wanted: EventFilter) -> EventPage: ...
+    async def events_of(self, events: Sequence[str]) -> list[Event]:
+        """Return those of these events that there are, in any order."""
+        ...
+
+    async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
+        """Return what is kept of a kind for an owner, by name, behind the name `after`: at most `limit`."""
+        ...
+
     async def functions(self) -> list[AppManifest]: ...
     async def close(self) -> None: ...

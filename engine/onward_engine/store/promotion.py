@@ -67,6 +67,7 @@ TABLES = (
     Table("place"),
     Table("wait"),
     Table("item"),
+    Table("tag"),
     Table("session"),
 )
 

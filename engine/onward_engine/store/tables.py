@@ -6,36 +6,39 @@ All of it is synchronous and happens inside one transaction. A `Run` read here h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Protocol
 
 from msgspec import Struct
 from onward_protocol.messages import AppManifest, Event, Wait
 
-from ..model import Replica, Run, Session
+from ..model import Item, Replica, Run, Session
 from ..rules.triggers import Catalog
 from .port import Accepted, StoreError
 
-CLEANUP_KEY = ""
-"""The key under which the end of a cancelled run's clean-up time stands among its waits. No wait of a worker has it."""
+PAUSE = "pause"
+"""The kind of items that name paused functions; nobody owns them."""
 
 
 class QueueState(IntEnum):
     """Where in the queue a run is.
 
-    OPEN: may be claimed. LATER: may be claimed from `due_at_ms` on. LINE: waits for a place of its flow key.
+    OPEN: may be claimed. LATER: may be claimed from `due_at_ms` on. LINE: waits for a place of its flow key. HELD: is
+    paused.
     """
 
     OPEN = 0
     LATER = 1
     LINE = 2
+    HELD = 3
 
 
 class QueueRow(Struct, frozen=True, gc=False):
     """A run that somebody is to claim.
 
-    Lower ranks go first, then the order of acceptance: 0 has been started before, 1 is new.
+    Lower ranks go first, then the order of acceptance: 0 has been started before, 1 is new. `due_at_ms` of an OPEN one
+    is since when it may be claimed.
     """
 
     ord: int
@@ -127,6 +130,9 @@ class Tables(Protocol):
     def catalog(self) -> Catalog: ...
     def app(self, name: str) -> AppManifest | None: ...
     def put_app(self, app: AppManifest) -> None: ...
+    def set_paused(self, function: str, is_paused: bool) -> None:
+        """Have a function be one of the `catalog().paused`, or not."""
+        ...
 
     def run(self, run: str) -> Run | None: ...
     def run_at(self, ord: int) -> Run: ...
@@ -218,7 +224,7 @@ class Tables(Protocol):
         ...
 
     def has_waits(self, ord: int) -> bool:
-        """Tell whether a run has an open wait; the end of its clean-up time is none."""
+        """Tell whether a run has an open wait of its own; what the engine watches it for is none."""
         ...
 
     def put_wait(self, wait: OpenWait) -> None: ...
@@ -236,7 +242,22 @@ class Tables(Protocol):
         ...
 
     def next_due_at_ms(self) -> int | None:
-        """Return when the next wait or LATER row is due."""
+        """Return when the next wait, LATER row or item is due."""
+        ...
+
+    def item(self, kind: str, owner: str, name: str) -> Item | None: ...
+    def items(self, kind: str, owner: str) -> list[Item]:
+        """Return all items of a kind that an owner has, by name."""
+        ...
+
+    def items_due(self, now_ms: int, limit: int) -> list[Item]:
+        """Return the items that are due, by (due, kind, owner, name)."""
+        ...
+
+    def put_item(self, item: Item) -> None: ...
+    def drop_item(self, kind: str, owner: str, name: str) -> None: ...
+    def drop_items(self, owner: str) -> None:
+        """Delete everything that an owner has."""
         ...
 
     def ended_after(self, ord: int, limit: int) -> list[EndedRow]:
@@ -256,6 +277,14 @@ class Tables(Protocol):
         ...
 
     def drop_event(self, ord: int) -> None: ...
+
+    def tags(self, ord: int) -> dict[str, str]:
+        """Return the tags of a run."""
+        ...
+
+    def put_tags(self, ord: int, tags: Mapping[str, str]) -> None:
+        """Give a run these tags; others that it has stay."""
+        ...
 
     def duty(self, name: str) -> Duty | None: ...
     def put_duty(self, duty: Duty) -> None: ...

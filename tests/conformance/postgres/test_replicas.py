@@ -10,14 +10,17 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest
 from onward_engine.model import Status
-from onward_engine.store.port import Claim, Ingest, Register, RunFilter, StartRun
+from onward_engine.rules.waits import SIGNAL
+from onward_engine.store.port import AnswerCallback, Claim, Ingest, Register, RunFilter, SendSignal, StartRun
 from onward_engine.store.postgres import PostgresStore
 from onward_protocol.messages import (
+    CallbackWait,
     ConcurrencyLimit,
     EventWait,
     Invoke,
     Parked,
     RunCompleted,
+    SignalWait,
     Sleep,
     StepDone,
     WaitOpened,
@@ -95,7 +98,7 @@ async def test_no_promise_is_broken_when_all_of_them_do_anything(
         chaos = Chaos(seed * 10 + number)
         chaos.count = 1_000_000 * (number + 1)
         for _ in range(BATCHES):
-            runs = await driver.store.runs(RunFilter(limit=40))
+            runs = (await driver.store.runs(RunFilter(limit=40))).runs
             outcomes = await driver.apply(*chaos.batch([run for run in runs if not run.status.is_terminal] or runs))
             assert [outcome for outcome in outcomes if is_a_bug(outcome)] == []
 
@@ -201,7 +204,7 @@ async def test_the_same_run_that_two_engines_start_is_started_once(drivers: list
     for number in range(ROUNDS):
         start = StartRun(1, f"run_mine_{number}", "shop/work", b"")
         assert await asyncio.gather(*(driver.one(start) for driver in drivers)) == [f"run_mine_{number}"] * 3
-    assert len(await drivers[0].store.runs(RunFilter(limit=1000))) == ROUNDS
+    assert len((await drivers[0].store.runs(RunFilter(limit=1000))).runs) == ROUNDS
 
 
 async def test_a_frame_of_a_run_that_has_gone_elsewhere_is_stale_although_this_engine_wrote_it_last(
@@ -222,3 +225,40 @@ async def test_a_frame_of_a_run_that_has_gone_elsewhere_is_stale_although_this_e
 async def test_functions_that_another_engine_registers_are_known_at_once(drivers: list[Driver]) -> None:
     await drivers[0].register(function("fresh", "fresh.asked"))
     assert len((await drivers[1].send("fresh.asked")).runs) == 1
+
+
+async def test_a_signal_and_the_wait_for_it_meet_whoever_comes_first(drivers: list[Driver]) -> None:
+    here, there, elsewhere = drivers
+    for _ in range(ROUNDS):
+        run = await here.running()
+        signal = SendSignal(there.now, run.id, "go", b"\x01", "once")
+        await asyncio.gather(
+            here.checkpoint(run, 1, WaitOpened("s", SignalWait("go"))), there.one(signal), elsewhere.one(signal)
+        )
+        assert (await here.get(run)).pos == 1
+        assert await there.store.items("signal", run.id) == []
+
+
+async def test_signals_without_a_run_reach_one_waiting_run_each(drivers: list[Driver]) -> None:
+    runs = [await drivers[0].running() for _ in range(6)]
+    for run in runs:
+        await drivers[0].checkpoint(run, 1, WaitOpened("s", SignalWait("go")), outcome=Parked())
+
+    async def send(driver: Driver) -> str:
+        while (found := await driver.store.waiter(SIGNAL, b"go")) is not None:
+            op = SendSignal(driver.now, found, "go", b"\x01", is_for_waiter=True)
+            signalled = await driver.one(op)
+            if signalled.verdict == "delivered":
+                return signalled.run
+        return ""
+
+    reached = [run for _ in range(2) for run in await asyncio.gather(*map(send, drivers))]
+    assert sorted(reached) == sorted(run.id for run in runs)
+
+
+async def test_a_callback_is_answered_once_by_all_of_them(drivers: list[Driver]) -> None:
+    run = await drivers[0].running()
+    await drivers[0].checkpoint(run, 1, WaitOpened("c", CallbackWait("token")))
+    answers = await asyncio.gather(*(driver.one(AnswerCallback(driver.now, "token", b"\x01")) for driver in drivers))
+    assert sorted(answers) == ["answered", "repeated", "repeated"]
+    assert (await drivers[0].get(run)).pos == 2  # that it is open, and the answer

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from onward_engine.store.port import Claim, Ingest, NewEvent, Rejected, StartRun
+from onward_engine.model import Status
+from onward_engine.store.port import Claim, EventFilter, Ingest, NewEvent, Rejected, RunFilter, StartRun
 from onward_engine.store.postgres import PostgresStore
 from onward_protocol.messages import Event, RunCompleted, StepDone
 
@@ -112,3 +113,34 @@ async def test_no_hot_statement_reads_a_table_through(driver: Asked) -> None:
         plan = await connection.fetch(f"EXPLAIN EXECUTE {name} {arguments}")
         scans = [line for (line,) in plan if "Seq Scan on" in line and "Seq Scan on catalog" not in line]
         assert scans == [], "\n".join(line for (line,) in plan)
+
+
+WANTED = (
+    RunFilter(),
+    RunFilter(function="f"),
+    RunFilter(status=(Status.PARKED,)),
+    RunFilter(status=(Status.COMPLETED,)),
+    RunFilter(status=(Status.FAILED,)),
+    RunFilter(ids=("run_1",)),
+    RunFilter(prefix="run_000000000000"),
+    RunFilter(tags=(("key", "value"),)),
+)
+
+
+async def test_no_list_reads_a_table_through_or_sorts_more_than_its_window(driver: Asked) -> None:
+    for wanted in WANTED:
+        await driver.store.runs(wanted)
+    for events in (EventFilter(), EventFilter(name="asked")):
+        await driver.store.events(events)
+    connection = driver.store._reads._link._connection
+    assert connection is not None
+    query = "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements"
+    query += " WHERE statement LIKE 'SELECT %AS found%' AND statement NOT LIKE '%prepared%'"
+    prepared = await connection.fetch(query)
+    assert len(prepared) == 2 * (len(WANTED) + 2)
+    for name, statement, count in prepared:
+        plan = await connection.fetch(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * count)})")
+        lines = [line for (line,) in plan]
+        assert [line for line in lines if "Seq Scan on" in line] == [], "\n".join(lines)
+        is_sorted = "wanted (id)" in statement or "chr(127)" in statement  # by id: few runs
+        assert is_sorted or not [line for line in lines if "Sort" in line], "\n".join(lines)

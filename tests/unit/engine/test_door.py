@@ -121,7 +121,7 @@ def test_every_route_but_the_health_checks_asks_for_the_token() -> None:
                 for method in route.methods or ():
                     if (await ask(running.app, method, route.path)).status != 401:
                         open_routes.add(route.path)
-            assert open_routes == {"/healthz", "/readyz"}
+            assert open_routes == {"/healthz", "/readyz", "/c/{token}"}
 
     simulate(main)
 

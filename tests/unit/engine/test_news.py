@@ -6,13 +6,27 @@ import random
 
 import pytest
 from onward_engine.bus import MESSAGE_BYTES_MAX
-from onward_engine.news import Changed, Finished, Item, Moved, Queued, Ready, Registered, decode, encode
+from onward_engine.news import (
+    Changed,
+    Finished,
+    Followed,
+    Item,
+    Moved,
+    Queued,
+    Ready,
+    Registered,
+    Written,
+    decode,
+    encode,
+)
 
 ITEMS: list[Item] = [
     Changed("run_1", 3, "wrk_1"),
     Ready("run_2", 4, "wrk_2", 7),
     Queued("shop/ord\u00e9r"),
     Finished("run_3"),
+    Followed("run_4"),
+    Written("run_5"),
     Moved("wrk_3", 9),
     Registered(),
 ]

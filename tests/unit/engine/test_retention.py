@@ -41,7 +41,7 @@ async def after_a_month(settings: Settings, *, is_free: bool = True) -> list[str
         await asyncio.sleep(3 * settings.purge_every_ms / 1000)
         await retention.stop()
         await committer.stop()
-    return [run.id for run in await store.runs(RunFilter(limit=1_000))]
+    return [run.id for run in (await store.runs(RunFilter(limit=1_000))).runs]
 
 
 def left(settings: Settings, *, is_free: bool = True) -> list[str]:

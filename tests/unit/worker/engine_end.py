@@ -81,10 +81,10 @@ class Peer:
         self.is_counting = True
         self.is_over = False
 
-    async def welcome(self, session: str = "secret", generation: int = 1) -> Hello:
+    async def welcome(self, session: str = "secret", generation: int = 1, callback_url: str = "") -> Hello:
         """Read the Hello, accept it, acknowledge what it lists."""
         hello = await self.next(Hello)
-        self.session.welcome(session, generation)
+        self.session.welcome(session, generation, callback_url=callback_url)
         for item in hello.held:
             self.session.send(Ack(item.run, item.epoch, item.acked_seq, resend=True))
         self.flush()

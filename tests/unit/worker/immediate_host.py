@@ -1,16 +1,16 @@
 """A run without an engine: every step runs at once, every wait is answered by the test."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import msgspec
 from onward import Retry
 from onward import host as hosts
 from onward.function import Function
-from onward.host import Cursors, StepCall
-from onward_protocol.messages import Assign, Due, EngineEntry, Event, Wait
+from onward.host import Alarm, Answer, Cursors, StepCall
+from onward_protocol.messages import Assign, Due, EngineEntry, Event, Sleep, Wait
 
 T = TypeVar("T")
 
@@ -19,12 +19,14 @@ class ImmediateHost:
     """Implements `onward.host.Host`. `asked` has every durable call in order; `answer` says what a wait gets."""
 
     def __init__(self, *, answer: EngineEntry | None = None, ord: int = 7) -> None:
-        self.run_id = "run_1"
+        self.run_id = self.seed = "run_1"
         self.epoch = 1
         self.replaying = False
         self.leaving = False
         self.cursors = Cursors(start=ord)
         self.retry = Retry(attempts=2)
+        self.seed = "run_1"
+        self.step_timeout_ms: int | None = None
         self.context: Any = None
         self.asked: list[tuple[str, Any]] = []
         self._answer = answer or Due(1, "key")
@@ -40,13 +42,40 @@ class ImmediateHost:
             hosts.in_step.reset(token)
         return call.decode(call.encode(value))
 
-    async def wait(self, name: str, wait: Wait) -> EngineEntry:
+    async def wait(self, name: str, wait: Wait, chain: object = None) -> EngineEntry:
         self.asked.append((name, wait))
         return self._answer
 
-    async def send(self, name: str, drafts: Sequence[Any]) -> tuple[str, ...]:
+    async def send(self, name: str, drafts: Sequence[Any], events: Sequence[Any] = ()) -> tuple[str, ...]:
         self.asked.append((name, tuple(drafts)))
         return tuple(f"evt_{number}" for number in range(len(drafts)))
+
+    async def start(self, name: str, function: str, input: bytes, chain: object = None) -> EngineEntry:
+        self.asked.append((name, function))
+        return self._answer
+
+    async def callback(self, name: str, token: str, timeout_ms: int | None) -> tuple[EngineEntry, Answer]:
+        raise NotImplementedError
+
+    def alarm(self, name: str, wait: Sleep, ring: Callable[[], None]) -> Alarm:
+        raise NotImplementedError
+
+    def limit(self, name: str, wait: Sleep, error: BaseException) -> Callable[[], None]:
+        raise NotImplementedError
+
+    async def patch(self, name: str) -> bool:
+        self.asked.append(("patch", name))
+        return True
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        self.asked.append(("scope", name))
+        return nullcontext()
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        self.asked.append(("tag", dict(tags)))
+
+    def show(self, value: bytes) -> None:
+        self.asked.append(("show", value))
 
     def now_ms(self) -> int:
         return 1_700_000_000_000

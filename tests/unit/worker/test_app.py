@@ -139,8 +139,9 @@ def test_a_plain_failure_handler_runs_like_a_plain_function() -> None:
     app.on(Placed, on_failure=lambda ctx, error: f"{ctx.data.id} {error}")(work)
     handler = app.functions["shop/work!failure"]
     assert handler.is_sync
-    with running(handler, ImmediateHost(), input=encode(Order("o1")), cause=Failure("Declined", "no")) as ctx:
-        assert handler.fn(ctx) == "o1 run 'run_1' failed: Declined: no"
+    assigned = {"input": encode(Order("o1")), "cause": Failure("Declined", "no"), "parent": "run_0"}
+    with running(handler, ImmediateHost(), **assigned) as ctx:
+        assert handler.fn(ctx) == "o1 run 'run_0' failed: Declined: no"
 
 
 def test_another_app_can_be_included_and_keeps_its_own_ids() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
@@ -60,6 +61,8 @@ def wrapped(*args: Any) -> Any:
         (never, None),
         (same, UNTYPED),
         (len, UNTYPED),
+        (str.upper, UNTYPED),
+        (itemgetter(0), UNTYPED),
         (lambda: 1, UNTYPED),
     ],
 )

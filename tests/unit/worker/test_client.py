@@ -88,6 +88,38 @@ async def test_every_request_can_be_repeated_because_ids_are_made_here(client: C
     assert len(event[0]["id"]) == len(start["id"]) == 32
 
 
+async def test_a_signal_goes_to_a_run_or_to_whoever_waits_for_it(client: Calls, engine: Script) -> None:
+    for _ in range(4):
+        engine.reply(202, {"run": "run_1", "status": "delivered"})
+    assert await client.signal("approved", True, run="run 1", id="a") == "run_1"
+    await client.signal("go/on")
+    handle = await client.start(pay, ORDER)
+    await handle.signal("approved", {"by": "ann"})
+    to_run, to_waiter, _, by_handle = engine.asked
+    paths = [asked.path for asked in (to_run, to_waiter, by_handle)]
+    assert paths == ["/v1/runs/run%201/signals/approved", "/v1/signals/go%2Fon", "/v1/runs/run_1/signals/approved"]
+    assert msgspec.json.decode(to_run.body) == {"value_msgpack": base64.b64encode(encode(True)).decode(), "id": "a"}
+    assert len(msgspec.json.decode(to_waiter.body)["id"]) == 32
+
+
+async def test_a_callback_is_answered_by_its_token_or_its_address(client: Calls, engine: Script) -> None:
+    for _ in range(2):
+        engine.reply(202, b"Thank you.")
+    await client.resolve_callback("tok", {"approved": True})
+    await client.resolve_callback("https://engine.example/c/tok")
+    assert [(asked.path, asked.body) for asked in engine.asked] == [
+        ("/c/tok", b'{"approved":true}'),
+        ("/c/tok", b"null"),
+    ]
+
+
+async def test_a_callback_that_was_answered_says_so(client: Calls, engine: Script) -> None:
+    engine.reply(409, {"code": "callback_answered", "detail": "This was answered already."})
+    with pytest.raises(EngineRefused, match="answered already") as caught:
+        await client.resolve_callback("tok", 1)
+    assert caught.value.status == 409
+
+
 async def test_a_result_has_the_functions_type(client: Calls, engine: Script) -> None:
     engine.reply(202, {"run": "run_1"})
     engine.reply(200, {**DONE, "status": "parked"})

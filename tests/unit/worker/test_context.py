@@ -13,6 +13,7 @@ from onward import (
     CodecError,
     ConfigError,
     Context,
+    Event,
     EventType,
     InvokeFailed,
     StepFailed,
@@ -121,6 +122,12 @@ WRONG: list[Callable[[Context[Order]], Coroutine[Any, Any, Any]]] = [
     lambda ctx: ctx.wait_for_event(Paid, match="event.data.id == 1"),
     lambda ctx: ctx.map(odd, [1], limit=0),
     lambda ctx: ctx.map(cast("Any", len), ["a"]),
+    lambda ctx: ctx.step.run("two\nlines", odd, 1),
+    lambda ctx: ctx.send(Event("test/odd", 1, key="half a pair \ud83d")),
+    lambda ctx: ctx.send(Event("test/odd", 1, meta=cast("Any", {"n": 1}))),
+    lambda ctx: ctx.wait_for_event(Paid, where="async.data.id == '\ud83d'"),
+    lambda ctx: ctx.invoke(cast("Any", "shop/invoice"), "o1"),
+    lambda ctx: ctx.start(cast("Any", odd), "o1"),
 ]
 
 

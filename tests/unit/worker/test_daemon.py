@@ -20,6 +20,7 @@ from onward_protocol.messages import (
     Ack,
     Beat,
     Bye,
+    CallbackWait,
     Checkpoint,
     Drain,
     Fence,
@@ -31,6 +32,7 @@ from onward_protocol.messages import (
     RunCompleted,
     RunRef,
     StepDone,
+    WaitOpened,
 )
 from onward_protocol.mirror import Mirror
 
@@ -71,6 +73,11 @@ async def plain(ctx: Context[str]) -> None:
 
 
 @app.function(str)
+async def review(ctx: Context[str]) -> None:
+    _ = await ctx.callback(bool)
+
+
+@app.function(str)
 async def nap(ctx: Context[str]) -> None:
     await ctx.sleep("1h")
 
@@ -83,7 +90,7 @@ def tell(story: Story, *, slots: int = 2, drain_ms: int = 25_000, park_ttl_ms: i
 
     async def main(network: Network) -> None:
         dock = Dock()
-        profile = Profile(instance="wrk_1", apps=manifests(app.functions.values()), slots=slots)
+        profile = Profile(instance="wrk_1", apps=manifests(app.functions.values()), slots=slots, url="http://dialled")
         daemon = Daemon(
             app.functions,
             profile,
@@ -119,6 +126,21 @@ def test_a_run_goes_from_its_assignment_to_its_result() -> None:
         last = first if first.outcome else await peer.next(Checkpoint)
         assert isinstance(last.outcome, RunCompleted)
         assert started == ["a"]
+
+    tell(story)
+
+
+@pytest.mark.parametrize(("told", "begins"), [("", "http://dialled/c/"), ("https://public", "https://public/c/")])
+def test_callbacks_are_where_the_engine_says_or_else_where_it_was_dialled(told: str, begins: str) -> None:
+    async def story(dock: Dock, daemon: Daemon) -> None:
+        peer = await dock.accept()
+        await peer.welcome(callback_url=told)
+        peer.send(assign("run_1", "shop/review", "x"))
+        [entry] = decode_entries((await peer.next(Checkpoint)).entries)
+        assert isinstance(entry, WaitOpened)
+        assert isinstance(entry.wait, CallbackWait)
+        assert entry.wait.url == begins + entry.wait.token
+        assert len(entry.wait.token) == 43
 
     tell(story)
 

@@ -18,6 +18,7 @@ from onward import (
 )
 from onward.errors import failure_of, from_failure, invoke_failed, step_failed
 from onward.help import HELP
+from onward.values.serde import encode
 
 
 class Declined(Exception):
@@ -89,6 +90,12 @@ def test_a_failure_is_clipped_at_both_ends_kept() -> None:
     assert len(message) < 9_000
     assert message.startswith("begin")
     assert message.endswith("end")
+
+
+def test_a_failure_can_be_written_whatever_is_in_its_message() -> None:
+    failure = failure_of(ValueError("half a pair \ud83d"))
+    assert failure.message == r"half a pair \ud83d"
+    assert encode(failure)
 
 
 def test_except_exception_does_not_swallow_control_flow() -> None:

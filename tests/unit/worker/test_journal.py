@@ -53,6 +53,13 @@ def test_failed_attempts_are_counted_and_open_waits_known() -> None:
     assert not read([segment(1, WaitOpened("w", Sleep(1)), WaitClosed("w"))], []).has_open("w")
 
 
+def test_a_step_that_has_ended_has_no_failed_attempts_any_more() -> None:
+    journal = read(
+        [segment(1, AttemptFailed("a", 1, NO, 9, 5), AttemptFailed("b", 1, NO, 9, 7), StepDone("a", b""))], []
+    )
+    assert (journal.attempts, journal.began) == ({"b": 1}, {"b": 7})
+
+
 def test_the_end_of_a_delay_is_spent_once_its_step_has_a_result_or_a_later_attempt() -> None:
     opened: list[WorkerEntry] = [AttemptFailed("a", 1, NO, 9_000), WaitOpened("a!1", Sleep(9_000))]
     assert read([segment(1, *opened), segment(2, Seen(1))], [Due(1, "a!1")]).spent == []

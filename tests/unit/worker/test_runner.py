@@ -13,6 +13,7 @@ from onward_protocol.messages import (
     Due,
     EventWait,
     Fence,
+    Halt,
     HandedBack,
     Held,
     Parked,
@@ -399,3 +400,32 @@ async def test_closing_ends_everything_without_a_frame() -> None:
     assert run.segments == []
     assert engine.runner.held() == ()
     assert engine.runner.free == engine.slots
+
+
+async def test_a_halted_run_ends_its_step_and_is_handed_back_and_the_others_go_on() -> None:
+    release: list[asyncio.Event] = []
+
+    async def function(host: Host) -> None:
+        async def slow() -> None:
+            release.append(asyncio.Event())
+            await release[-1].wait()
+
+        if host.run_id == "run_2":
+            await waiting(host)
+        await host.step(call(slow))
+        await host.step(call(passing))
+
+    engine = PaperEngine(Program(function), slots=3)
+    run, beside = engine.start(), engine.start("run_3")
+    other = await parked(engine, "run_2")
+    for id, epoch in (("run_1", 7), ("run_1", 1), ("run_1", 1), ("run_2", 1), ("run_4", 1)):
+        engine.runner.handle(Halt(id, epoch))
+    await quiet(engine)
+    assert [one.outcome for one in (run, beside)] == [None, None]
+    for event in release:
+        event.set()
+    await quiet(engine)
+    assert run.outcome == HandedBack("the run is paused")
+    assert [entry.key for entry in run.written] == ["slow@0#0"]  # type: ignore[union-attr]
+    assert (engine.returned, other.outcome) == ([], Parked()), "what is parked may stay"
+    assert isinstance(beside.outcome, RunCompleted)

@@ -25,6 +25,7 @@ from onward_protocol.messages import (
     Drain,
     Fence,
     GoAway,
+    Halt,
     Held,
     Hello,
     Log,
@@ -59,7 +60,7 @@ class Runs(Protocol):
         """Hear that credit is counted from zero again."""
         ...
 
-    def handle(self, frame: Assign | Wake | Cancel | Ack | Fence) -> None:
+    def handle(self, frame: Assign | Wake | Cancel | Ack | Fence | Halt) -> None:
         """Use a frame."""
         ...
 
@@ -90,6 +91,8 @@ class Profile:
     sdk: str = ""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     packing: Packing | None = None
+    url: str = ""
+    """Where it finds the engine."""
 
 
 class Conversation:
@@ -107,6 +110,7 @@ class Conversation:
         self._holdings = Holdings()
         self._session_id = ""
         self._generation = 0
+        self._callback_url = ""
         self._uplink: Uplink | None = None
         self._welcomed_on: Uplink | None = None
         self._unanswered: set[str] = set()
@@ -185,6 +189,10 @@ class Conversation:
         """The times that the engine has named, or those that are assumed before."""
         return self._times if self._uplink is None else self._uplink.session.times
 
+    def callback_url(self) -> str:
+        """Where the engine is for whoever answers a callback: as it says itself, or where this worker finds it."""
+        return self._callback_url or self._profile.url
+
     @property
     def identity(self) -> Identity:
         """Who this worker is to the engine, as of the newest Welcome."""
@@ -214,6 +222,7 @@ class Conversation:
     def _use(self, uplink: Uplink, frame: FromEngine) -> None:
         match frame:
             case Welcome():
+                self._callback_url = frame.callback_url
                 self._welcomed(uplink)
             case Refuse():
                 raise _refusal(frame)
@@ -241,7 +250,7 @@ class Conversation:
                 self.send(Return(item.run, item.epoch, "evicted"))
         self._listed = ()
 
-    def _hand_over(self, uplink: Uplink, frame: Assign | Wake | Cancel | Ack | Fence) -> None:
+    def _hand_over(self, uplink: Uplink, frame: Assign | Wake | Cancel | Ack | Fence | Halt) -> None:
         if self.is_on(uplink) and isinstance(frame, Ack | Fence):
             self._unanswered.discard(frame.run)
         self.runs.handle(frame)

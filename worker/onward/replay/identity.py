@@ -33,7 +33,7 @@ class Identity(Struct, frozen=True):
 def identity_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Identity:
     """Return the identity of the step call that the caller's caller makes."""
     caller = sys._getframe(2)  # pyright: ignore[reportPrivateUsage] - where the call stands is the question
-    return Identity(_site_of(caller), _hash_of(args, kwargs))
+    return Identity(_site_of(caller), hash_of((args, kwargs)))
 
 
 def _site_of(frame: FrameType | None) -> int:
@@ -55,9 +55,9 @@ def _site_hash(code: CodeType) -> int:
     return _NOWHERE if code.co_name in _TASK_BEGINNINGS else _PASSED
 
 
-def _hash_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """Hash the encoded arguments; 0 if something in them has no encoding of its own, such as a client object."""
+def hash_of(values: object) -> int:
+    """Hash the encoded values; 0 if something in them has no encoding of its own, such as a client object."""
     try:
-        return zlib.crc32(_encoder.encode((args, kwargs)))
+        return zlib.crc32(_encoder.encode(values))
     except (TypeError, ValueError, OverflowError, RecursionError):
         return 0

@@ -16,12 +16,13 @@ from onward_protocol.messages import (
     AttemptFailed,
     Due,
     EngineEntry,
+    Patched,
     Seen,
     Segment,
     Sent,
-    Started,
     StepDone,
     StepFailed,
+    Tagged,
     TimerFired,
     WaitClosed,
     WaitOpened,
@@ -33,7 +34,7 @@ from onward.errors import OnwardError
 
 StepEntry: TypeAlias = StepDone | StepFailed
 """How a step ended."""
-LogEntry: TypeAlias = StepEntry | TimerFired | Sent | Started | EngineEntry
+LogEntry: TypeAlias = StepEntry | TimerFired | Sent | Patched | EngineEntry
 """What can reach user code."""
 
 RETRY_MARK: Final = "!"
@@ -49,11 +50,17 @@ class Journal(Struct):
     ordered: list[LogEntry] = field(default_factory=list[LogEntry])
     unseen: list[EngineEntry] = field(default_factory=list[EngineEntry])
     attempts: dict[str, int] = field(default_factory=dict[str, int])
-    """Failed attempts of each step."""
+    """Failed attempts of each step that has not ended."""
+    began: dict[str, int] = field(default_factory=dict[str, int])
+    """When the first of them began."""
     opened: set[str] = field(default_factory=set[str])
     closed: set[str] = field(default_factory=set[str])
     spent: list[str] = field(default_factory=list[str])
     """Keys of retry delays that no attempt waits for any more: a replay does not ask for them."""
+    tagged: set[str] = field(default_factory=set[str])
+    """Calls of `tag` that are stored."""
+    inherited: list[int] = field(default_factory=list[int])
+    """For each origin of a fork: up to which place in the log the entries are its own."""
 
     def take(self) -> list[LogEntry]:
         """Remove and return the entries in the order of the log, so that each is forgotten once it is delivered."""
@@ -77,8 +84,8 @@ class Reader:
     Segments are forgotten as they are read: they take as much memory as what they hold.
     """
 
-    def __init__(self, segments: Iterable[Segment], entries: Iterable[EngineEntry]) -> None:
-        self._journal = Journal()
+    def __init__(self, segments: Iterable[Segment], entries: Iterable[EngineEntry], origins: int = 0) -> None:
+        self._journal = Journal(inherited=[0] * origins)
         self._unread = deque(segments)
         self._unmarked = {entry.pos: entry for entry in entries}
 
@@ -94,6 +101,8 @@ class Reader:
             size += len(segment.entries)
             for entry in decode_entries(segment.entries):
                 _add(self._journal, self._unmarked, entry)
+            if segment.epoch <= len(self._journal.inherited):
+                self._journal.inherited[segment.epoch - 1] = len(self._journal.ordered)
         return None if self._unread else self._whole()
 
     def _whole(self) -> Journal:
@@ -125,22 +134,28 @@ def key_of(entry: LogEntry) -> str:
 
 def _add(journal: Journal, unmarked: dict[int, EngineEntry], entry: WorkerEntry) -> None:
     match entry:
-        case StepDone():
+        case StepDone(key=key) | StepFailed(key=key):
             journal.ordered.append(entry)
+            if journal.attempts:
+                journal.attempts.pop(key, None)
+                journal.began.pop(key, None)
         case Seen(pos=pos):
             if pos not in unmarked:
                 raise OnwardError(
                     f"the journal marks entry {pos} of the engine, which is not there (or was marked before)."
                 )
             journal.ordered.append(unmarked.pop(pos))
-        case AttemptFailed(key=key, attempt=attempt):
+        case AttemptFailed(key=key, attempt=attempt, began_at_ms=began_at_ms):
             journal.attempts[key] = max(attempt, journal.attempts.get(key, 0))
+            journal.began[key] = began_at_ms
         case WaitOpened(key=key):
             journal.opened.add(key)
         case WaitClosed(key=key):
             journal.closed.add(key)
-        case StepFailed() | TimerFired() | Sent() | Started():
+        case TimerFired() | Sent() | Patched():
             journal.ordered.append(entry)
+        case Tagged(key=key):
+            journal.tagged.add(key)
         case _:  # kept for people and for the engine; user code never asks for it
             pass
 

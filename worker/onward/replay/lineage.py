@@ -41,6 +41,30 @@ class Branch:
         return Branch(self.turn, f"{self.path}.{number}")
 
 
+class Scope:
+    """A place at which an integration entered.
+
+    What it asks for inside gets a key of this place, of what it asks with, and of its number among equals: whichever of
+    its tasks asks, and in whatever order it makes them.
+    """
+
+    __slots__ = ("_anchor", "_calls")
+
+    def __init__(self, anchor: str) -> None:
+        self._anchor = anchor
+        self._calls: dict[str, int] = {}
+
+    def key(self, name: str, args: int) -> str:
+        """Return the key of the next call of `name` with arguments of this hash."""
+        call = f"{name}@{self._anchor}:{args:08x}"
+        number = self._calls.get(call, 0)
+        self._calls[call] = number + 1
+        return f"{call}#{number}"
+
+
+SCOPE: Final[ContextVar[Scope | None]] = ContextVar("onward_scope", default=None)
+"""The innermost scope that the running code is in; None outside of integrations."""
+
 BRANCH: Final[ContextVar[Branch | None]] = ContextVar("onward_branch", default=None)
 """The branch of the running code; None outside of the user's function: in step bodies, the SDK, other tasks."""
 

@@ -113,27 +113,26 @@ class Replay(Generic[B]):
         self.log.append(entry)
         self.expected.add(key_of(entry))
 
-    def take(self, *, may_wait: bool = False) -> tuple[Asked | None, LogEntry] | None:
-        """Remove and return the next entry and who asked for it (None: it concerns the whole run).
+    def take(self) -> tuple[Asked | None, LogEntry]:
+        """Remove and return the next entry and who asked for it; None: it concerns the whole run."""
+        entry = self.log.popleft()
+        key = key_of(entry)
+        self.expected.discard(key)
+        self.delivered += 1
+        return self.asked.pop(key, None), entry
 
-        An entry that nobody has asked for is kept for a late request, because the code has changed or awaits something
-        that is not in the log; with `may_wait` it stays where it is, because a thread of the run may still ask. None:
-        nothing can be delivered now.
+    def put_off(self) -> None:
+        """Nobody has asked for the next entry, because the code has changed or awaits something that is not in the log:
+        keep it for a late request.
         """
-        log = self.log
-        while log:
-            entry = log[0]
-            key = key_of(entry)
-            asked = self.asked.pop(key, None)
-            if asked is None and key and may_wait:
-                return None
-            log.popleft()
-            self.expected.discard(key)
-            if asked is not None or not key:
-                self.delivered += 1
-                return asked, entry
-            self.late[key] = entry
-        return None
+        entry = self.log.popleft()
+        self.expected.discard(key_of(entry))
+        self.late[key_of(entry)] = entry
+
+    def drop(self) -> None:
+        """Remove the next entry, which nobody will ask for."""
+        self.expected.discard(key_of(self.log.popleft()))
+        self.delivered += 1
 
     def next_wait(self) -> Startable | None:
         """Remove and return the next wait to open."""

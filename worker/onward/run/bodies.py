@@ -7,14 +7,16 @@ import inspect
 import logging
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any, Final, Protocol
 
+from msgspec.structs import replace
 from onward_protocol.messages import AttemptFailed, Failure, StepDone, StepFailed
 
 from onward import host as hosts
+from onward.attempt import StepAttempt, nobody_listens, present
 from onward.errors import NonDeterminism, PayloadTooLarge, WorkerLost, failure_of, step_failed
 from onward.host import StepCall
 from onward.replay.identity import Identity
@@ -23,6 +25,8 @@ from onward.replay.lineage import BRANCH
 from onward.replay.turn import Cancellable
 from onward.run.asks import Awaited, Home, close_wait, open_retry
 from onward.run.retry import decide
+from onward.run.stopwatch import Stopwatch
+from onward.run.wrapping import Wrapping
 
 RETRY_IN_MEMORY_MS: Final = 5_000
 """A longer delay becomes a durable wait, so that the run can be parked; a shorter one is not worth the two commits."""
@@ -42,6 +46,8 @@ class StepHome(Home, Protocol):
 
     step_threads: Executor
     is_strict: bool
+    wrapping: Wrapping | None
+    unread: dict[str, Callable[[LogEntry], Coroutine[Any, Any, None]]]
 
     @property
     def output_bytes_max(self) -> int: ...
@@ -78,12 +84,16 @@ class Step(Awaited):
         "asked_after",
         "attempt",
         "barrier",
+        "began_at_ms",
         "call",
+        "details",
         "has_begun",
         "host",
         "is_parked",
         "is_resting",
         "loss",
+        "plain",
+        "present",
         "task",
     )
 
@@ -94,9 +104,14 @@ class Step(Awaited):
         self.barrier: bool = call.barrier
         self.asked_after: int = 0
         self.attempt: int = 0
+        self.began_at_ms: int = 0
+        self.details: Any = None
+        self.present: StepAttempt | None = None
         self.is_resting: bool = False
         self.is_parked: bool = False
         self.loss: WorkerLost | None = None
+        self.plain: bytes | None = None
+        """What the recorded bytes say, if middleware has made others of them."""
         self.task: asyncio.Task[None] | None = None
         self.has_begun: bool = False
         self._identity = identity
@@ -107,9 +122,17 @@ class Step(Awaited):
     def result(self, entry: LogEntry) -> Any:
         """Return what the code gets: always the decoded copy, also on the first execution. Raises `StepFailed`."""
         if isinstance(entry, StepDone):
-            return self.call.decode(entry.output)
+            return self.call.decode(entry.output if self.plain is None else self.plain)
         assert isinstance(entry, StepFailed)
-        raise step_failed(entry.failure, step=self.call.id, attempts=entry.attempts)
+        failure = entry.failure if self.plain is None else replace(entry.failure, data=self.plain)
+        raise step_failed(failure, step=self.call.id, attempts=entry.attempts)
+
+    async def read(self, wrapping: Wrapping, entry: LogEntry) -> None:
+        """Undo what middleware has done to a result of an earlier residence."""
+        if isinstance(entry, StepDone):
+            self.plain = await wrapping.open_step(self.key, entry.output)
+        elif isinstance(entry, StepFailed) and entry.failure.data:
+            self.plain = await wrapping.open_step(self.key, entry.failure.data)
 
     def deliver(self, entry: LogEntry) -> None:
         """Hand the entry to the waiting coroutine, unless it was recorded for another step."""
@@ -127,6 +150,7 @@ class Step(Awaited):
         if home.is_sealed:
             return
         home.replay.give_up(self.key)
+        home.unread.pop(self.key, None)
         self.stop()
         if self.is_parked:
             close_wait(home, retry_key(self.key, self.attempt))
@@ -137,7 +161,7 @@ class Step(Awaited):
         """Start the next attempt."""
         self.is_parked = False
         self.has_begun = False
-        self._context.run(_enter_body)
+        self._context.run(_enter_body, self)
         self.host.body_began(self)
         self.task = asyncio.Task(self._execute(), loop=self.host.loop, context=self._context)
 
@@ -170,8 +194,13 @@ class Step(Awaited):
     async def _attempt(self) -> StepEntry | None:
         call, home, identity = self.call, self.host, self._identity
         began_ms = home.wall_ms()
+        self.began_at_ms = self.began_at_ms or began_ms
         try:
-            output = self._encoded(await self._value())
+            wrapping = home.wrapping
+            if wrapping is None or self.loss is not None:
+                output = self._limited(call.encode(await self._value()))
+            else:
+                output = self._limited(await self._wrapped(wrapping))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a body raises is that attempt's failure, a stray cancellation too
@@ -193,14 +222,40 @@ class Step(Awaited):
             loss, self.loss = self.loss, None
             raise loss
         call, fn = self.call, self.host.body_of(self)
-        if call.executor == "thread":
-            value = await self._in_thread(fn)
-        else:
-            value = fn(*call.args, **call.kwargs)
-        return await value if inspect.isawaitable(value) else value
+        if self.present is not None:
+            self.details, self.present = self.present.left(), None
+        if call.timeout_ms is None and call.heartbeat_ms is None:
+            value = await self._in_thread(fn) if call.executor == "thread" else fn(*call.args, **call.kwargs)
+            return await value if inspect.isawaitable(value) else value
+        return await self._timed(fn)
 
-    def _encoded(self, value: Any) -> bytes:
-        output = self.call.encode(value)
+    async def _timed(self, fn: Callable[..., Any]) -> Any:
+        call = self.call
+        with Stopwatch(self.host.loop, call) as watch:
+            self._tell(watch.beat)
+            body = watch.starts(fn)
+            value = await self._in_thread(body) if call.executor == "thread" else body(*call.args, **call.kwargs)
+            return await value if inspect.isawaitable(value) else value
+
+    def tell(self) -> StepAttempt:
+        """Return the present attempt, for its body."""
+        return self.present or self._tell(nobody_listens)
+
+    def _tell(self, beat: Callable[[], None]) -> StepAttempt:
+        call, run = self.call, self.host.outbox.window.run
+        told = StepAttempt(call.id, self.key, run, self.attempt, call.retry.attempts, self.details, beat)
+        self.present = told
+        return told
+
+    async def _wrapped(self, wrapping: Wrapping) -> bytes:
+        """Execute the body, and encode its result, inside of middleware."""
+        output = self.call.encode(await wrapping.execute(self.call, self.key, self.attempt, self._value))
+        if wrapping.has_codecs:
+            output, self.plain = await wrapping.seal_step(self.key, output)
+            self.host.unread.pop(self.key, None)
+        return output
+
+    def _limited(self, output: bytes) -> bytes:
         if len(output) > self.host.output_bytes_max:
             raise PayloadTooLarge(
                 f"the result of step '{self.call.id}' has {len(output)} bytes; "
@@ -209,8 +264,11 @@ class Step(Awaited):
         return output
 
     async def _in_thread(self, fn: Callable[..., Any]) -> Any:
-        """Run the body in the pool. A cancelled body runs on in its thread, which the run then still occupies."""
-        context = copy_context()
+        """Run the body in the pool. A cancelled body runs on in its thread, which the run then still occupies, as the
+        attempt that it is.
+        """
+        context, told = copy_context(), self.tell()
+        context.run(present.set, lambda: told)
         thread = self.host.loop.run_in_executor(self.host.step_threads, lambda: context.run(self._call_in_thread, fn))
         self.host.thread_began(thread)
         value, error = await asyncio.shield(thread)
@@ -227,21 +285,27 @@ class Step(Awaited):
             return None, error
 
     async def _failed(self, error: BaseException) -> StepFailed | None:
+        failure = failure_of(error)
+        if self.host.wrapping is not None and self.host.wrapping.has_codecs:
+            self.plain = failure.data
+            self.host.unread.pop(self.key, None)
+            failure = await self.host.wrapping.seal_step_failure(self.key, failure)
         if not self.is_wanted or self.host.is_sealed:
             return None
-        call, failure = self.call, failure_of(error)
-        delay_ms = decide(call.retry, self.attempt, error, random.random())  # noqa: S311 - jitter
+        call = self.call
+        spent_ms = self.host.wall_ms() - self.began_at_ms
+        delay_ms = decide(call.retry, self.attempt, error, random.random(), spent_ms)  # noqa: S311 - jitter
         self._report(error, failure, delay_ms)
         if delay_ms is None:
             identity = self._identity
             return StepFailed(
                 self.key, failure, call.name, identity.site, identity.args, self.attempt, self.host.wall_ms()
             )
-        self.host.attempt_failed(AttemptFailed(self.key, self.attempt, failure, delay_ms))
+        self.host.attempt_failed(AttemptFailed(self.key, self.attempt, failure, delay_ms, self.began_at_ms))
         if delay_ms > RETRY_IN_MEMORY_MS:
             self.is_parked = True
             open_retry(self, retry_key(self.key, self.attempt), delay_ms)
-        else:
+        elif delay_ms:
             await self._rest(delay_ms)
         return None
 
@@ -290,8 +354,9 @@ class Step(Awaited):
         return None
 
 
-def _enter_body() -> None:
+def _enter_body(step: Step) -> None:
     """A body belongs to no branch: its tasks exist only when it really runs, and must not shift the keys of the run."""
     BRANCH.set(None)
     hosts.host.set(None)
     hosts.in_step.set(True)
+    present.set(step.tell)

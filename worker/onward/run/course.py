@@ -7,23 +7,40 @@ callback of it is left in the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, Final, Protocol
 
-from onward_protocol.messages import Ack, Assign, AttemptFailed, CancelRequested, EngineEntry, Sleep, TimerFired, Wait
+from onward_protocol.messages import (
+    Ack,
+    Assign,
+    AttemptFailed,
+    CancelRequested,
+    EngineEntry,
+    Patched,
+    Sleep,
+    TimerFired,
+    Wait,
+)
 
 from onward.checkpoint import Checkpoint
 from onward.errors import WorkerLost
-from onward.replay.journal import Journal, LogEntry, StepEntry, is_new_loss, retry_key
-from onward.replay.log import Replay
+from onward.replay.journal import Journal, LogEntry, StepEntry, is_new_loss, key_of, retry_key
+from onward.replay.log import NOBODY, Asked, Replay
 from onward.replay.turn import Later, RunTimer, Turn
+from onward.run import errands
 from onward.run.asks import Awaited, DurableWait, Note, RetryWait
 from onward.run.bodies import Step
+from onward.run.errands import Errands
 from onward.run.landlord import Landlord
+from onward.run.moments import Alarm
 from onward.run.outbox import Outbox
 from onward.run.pace import HOLD_MS_MAX, Stay, Verdict, buffer_of, stay_of
+from onward.run.patches import Patches, PatchPoint
+from onward.run.prompts import Answer, Prompt
 from onward.run.threads import Threads
+from onward.run.wrapping import Wrapping
 
 LATE_MS: Final = 1_000
 """While results wait for a late request, nothing new starts until the code has asked for nothing for so long."""
@@ -32,7 +49,7 @@ UNACKED_BYTES_MAX: Final = 64 * 1024 * 1024
 """While so much of a run is unacknowledged it starts nothing: what the engine cannot take must not fill the memory."""
 
 
-class Owner(Protocol):
+class Owner(errands.Owner, Protocol):
     """The residence, seen from its course."""
 
     def asks_to_go(self) -> bool:
@@ -79,6 +96,14 @@ class Course:
             clock_ms=landlord.clock_ms,
         )
         self.open_waits: dict[str, Wait] = {}
+        self.prompts: set[str] = set()
+        self.wrapping: Wrapping | None = None
+        self.errands: Errands = Errands(
+            landlord.loop, landlord.context, owner=owner, later=landlord.later, settle=self.settle
+        )
+        self.unread: dict[str, Callable[[LogEntry], Coroutine[Any, Any, None]]] = {}
+        """By key: what middleware has to do with a remembered entry before the code gets it."""
+        self.patches: Patches = Patches(self)
         self.timers: set[RunTimer] = set()
         self.bodies: set[Step] = set()
         self.threads: set[asyncio.Future[Any]] = set()
@@ -93,6 +118,8 @@ class Course:
         self._has_new_loss = False
         self._has_journal = False
         self._is_settling = False
+        self._reading: Asked | None = None
+        """Who gets the entry that middleware is at work on: until then the log stands still."""
         self._asks = 0
         self._late_watch: asyncio.TimerHandle | None = None
         self._is_late_over = False
@@ -126,27 +153,52 @@ class Course:
         try:
             self._go_on()
         finally:
-            self._is_settling = False
+            self._is_settling = self._reading is not None
 
     def _go_on(self) -> None:
         log, turn, main = self.replay.log, self.turn, self.main
         while not main.done() and ((log and self._deliver()) or (not log and self._start())):
-            if turn.ready and not turn.is_quiet:
+            if (turn.ready and not turn.is_quiet) or self._reading is not None:
                 return
         self._owner.rest()
 
     def _deliver(self) -> bool:
         """Deliver the next entry. Returns False if there is none that can be."""
-        taken = self.replay.take(may_wait=self.user_threads is not None and self.user_threads.busy > 0)
-        if taken is None:
-            return False
-        asked, entry = taken
+        head = self.replay.log[0]
+        expecting = self.replay.asked.get(key_of(head))
+        if expecting is None or isinstance(expecting, Alarm):
+            if self._is_computing:
+                return False  # a busy thread may ask for it; one that it interrupts has to be in the same call again
+            if expecting is None and key_of(head):
+                self._pass_over(head)
+                return True
+        asked, entry = self.replay.take()
+        if self.unread and (read := self.unread.pop(key_of(entry), None)) and asked is not NOBODY:
+            self._reading = asked
+            self.errands.start(partial(read, entry), lambda _: self._hand_over_read(asked, entry))
+        else:
+            self._hand_over(asked, entry)
+        return True
+
+    def _hand_over_read(self, asked: Asked | None, entry: LogEntry) -> None:
+        self._reading = None
+        self._is_settling = False
+        self._hand_over(asked, entry)
+
+    def _hand_over(self, asked: Asked | None, entry: LogEntry) -> None:
         self._move_clock(entry)
         if asked is not None:
             asked.deliver(entry)
         elif isinstance(entry, CancelRequested):
             self._owner.cancel(entry.reason)
-        return True
+
+    def _pass_over(self, entry: LogEntry) -> None:
+        """Nobody has asked for the next entry: the code has changed."""
+        if isinstance(entry, Patched):
+            self.replay.drop()
+            self.patches.drop(entry)
+        elif not self.patches.deny_one():
+            self.replay.put_off()
 
     def _move_clock(self, entry: LogEntry) -> None:
         """The run's time is that of the newest entry: the same on a replay, for `loop.time()` too."""
@@ -205,7 +257,7 @@ class Course:
         self.verdict = stay.verdict(
             self._landlord.clock_ms(),
             self.replay.gate.results,
-            is_busy=bool(self.bodies) or self._is_computing,
+            is_busy=bool(self.bodies) or self._is_computing or self.errands.are_working,
             has_timers=bool(self.timers),
         )
         if self.verdict == "hold" and self._hold_watch is None:
@@ -244,14 +296,25 @@ class Course:
         if not self.replay.ask(step.key, step):
             return
         step.attempt = self.journal.attempts.pop(step.key, 0)
+        if step.attempt:
+            step.began_at_ms = self.journal.began.pop(step.key, 0)
         if not (step.attempt and self._rests(step)):
             self.replay.hold_body(step)
 
-    def ask_wait(self, wait: DurableWait | Note) -> None:
+    def ask_alarm(self, alarm: Alarm) -> None:
+        """As `ask_wait`, for a thread that goes on meanwhile."""
+        self.ask_wait(alarm)
+        self.settle()
+
+    def ask_wait(self, wait: DurableWait | Note | Prompt | Alarm | PatchPoint) -> None:
         """Remember the answer, or open the wait as soon as the run may start something."""
         self._note_request()
         if self.replay.ask(wait.key, wait):
             self.replay.hold_wait(wait)
+
+    def listen(self, answer: Answer) -> None:
+        """Take the answer whenever it comes."""
+        self.replay.ask(answer.key, answer)
 
     def _note_request(self) -> None:
         self._asks += 1
@@ -301,6 +364,10 @@ class Course:
     def output_bytes_max(self) -> int:
         """The engine's limit, which can change with a connection."""
         return self._landlord.output_bytes_max
+
+    def callback_url(self) -> str:
+        """Where callbacks are posted to, which can change with a connection."""
+        return self._landlord.callback_url()
 
     def wall_ms(self) -> int:
         """The wall clock, immune to jumps of it while the run is here."""
@@ -368,13 +435,19 @@ class Course:
 
     # -- the end
 
+    def show(self, value: bytes) -> None:
+        """Show people how far the run is. What a replay comes by was shown before."""
+        if self.may_go and not self.replay.replaying:
+            self.outbox.show(value)
+
     def seal(self) -> None:
         """From now on nothing is sent, nothing starts, and every durable call raises `Evicted`."""
         self.is_sealed = True
         self.outbox.close()
+        self.errands.close()
         if self._hold_watch is not None:
             self._hold_watch.cancel()
-        for asked in list(self.replay.asked.values()):
+        for asked in [*self.replay.asked.values(), self._reading]:
             if isinstance(asked, Awaited):
                 asked.evict()
         for step in list(self.bodies):
@@ -383,8 +456,11 @@ class Course:
     @property
     def is_idle(self) -> bool:
         """True if nothing that the code has asked for is on its way inside this worker."""
+        if self.bodies:  # asked after every entry, and mostly so
+            return False
         replay = self.replay
-        return not (self.bodies or self.timers or replay.log or replay.has_held or self._is_computing)
+        is_asking = self.threads or self.timers or self.prompts or replay.log or replay.has_held
+        return not (is_asking or self._is_computing or self.errands.are_busy)
 
     @property
     def is_held_up(self) -> bool:

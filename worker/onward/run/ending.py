@@ -26,9 +26,7 @@ def ending_of(task: asyncio.Future[Any]) -> Ending:
     return (task.result(), None) if error is None else (None, error)
 
 
-def outcome_of(
-    function: Function[Any, Any], ending: Ending, cancelled: errors.RunCancelled | None, output_bytes_max: int
-) -> Outcome:
+def outcome_of(function: Function[Any, Any], ending: Ending, cancelled: errors.RunCancelled | None) -> Outcome:
     """Return the run's outcome. A cancelled run stays cancelled, whatever its clean-up does."""
     value, error = ending
     if cancelled is not None:
@@ -38,9 +36,20 @@ def outcome_of(
     if error is not None:
         return RunFailed(failure_of(error))
     try:
-        return RunCompleted(_encoded(function, value, output_bytes_max))
+        return RunCompleted(function.encode_output(value))
     except OnwardError as unencodable:
         return RunFailed(failure_of(unencodable))
+
+
+def limited(function: Function[Any, Any], outcome: Outcome, output_bytes_max: int) -> Outcome:
+    """Return the outcome, or the failure that it is because the engine would not keep so large a result."""
+    if not isinstance(outcome, RunCompleted) or len(outcome.output) <= output_bytes_max:
+        return outcome
+    size = len(outcome.output)
+    too_large = PayloadTooLarge(
+        f"the result of function '{function.id}' has {size} bytes; {output_bytes_max} are allowed."
+    )
+    return RunFailed(failure_of(too_large))
 
 
 def _is_cancellation(error: BaseException) -> bool:
@@ -50,12 +59,3 @@ def _is_cancellation(error: BaseException) -> bool:
             return all(map(_is_cancellation, errors))
         case _:
             return isinstance(error, asyncio.CancelledError)
-
-
-def _encoded(function: Function[Any, Any], value: Any, output_bytes_max: int) -> bytes:
-    output = function.encode_output(value)
-    if len(output) > output_bytes_max:
-        raise PayloadTooLarge(
-            f"the result of function '{function.id}' has {len(output)} bytes; {output_bytes_max} are allowed."
-        )
-    return output

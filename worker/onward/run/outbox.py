@@ -8,12 +8,25 @@ from contextvars import Context
 from typing import Final
 
 from onward_protocol.codec import encode_entries
-from onward_protocol.messages import Ack, Checkpoint, Outcome, Seen, StepDone, StepFailed, TimerFired, WorkerEntry
+from onward_protocol.messages import (
+    Ack,
+    Checkpoint,
+    Outcome,
+    Progress,
+    Seen,
+    StepDone,
+    StepFailed,
+    TimerFired,
+    WorkerEntry,
+)
 from onward_protocol.window import SendWindow
 
 from onward.replay.gate import Gate
 from onward.replay.turn import Cancellable, Later
 from onward.run.pace import NOW, Buffer
+
+SHOW_MS: Final = 1_000
+"""People read how far a run is no more often."""
 
 LARGE_BYTES: Final = 512
 """A result of this size is worth a frame of its own: it does not wait for the next one."""
@@ -43,6 +56,9 @@ class Outbox:
         "_later",
         "_loop",
         "_send",
+        "_show_at_ms",
+        "_show_timer",
+        "_shown",
         "_timer",
         "_turns",
         "is_holding",
@@ -80,6 +96,9 @@ class Outbox:
         self._later = later
         self._clock_ms = clock_ms
         self._timer: Cancellable | None = None
+        self._shown: bytes | None = None
+        self._show_at_ms = 0
+        self._show_timer: Cancellable | None = None
 
     def mark(self, pos: int) -> None:
         """Note that the engine's entry `pos` entered the log here; it travels with the next entry."""
@@ -102,6 +121,25 @@ class Outbox:
         else:
             self._hold_back(result, self._buffer)
 
+    def show(self, value: bytes) -> None:
+        """Send how far the run is in a frame of its own, at most one a second: only the newest counts."""
+        if self._is_closed:
+            return
+        self._shown = value
+        if self._show_timer is None:
+            delay_ms = self._show_at_ms - self._clock_ms()
+            if delay_ms <= 0:
+                self._send_shown()
+            else:
+                self._show_timer = self._context.run(self._later, delay_ms / 1000, self._send_shown)
+
+    def _send_shown(self) -> None:
+        value, self._shown = self._shown, None
+        self._stop_showing()
+        if value is not None and not self._is_closed:
+            self._show_at_ms = self._clock_ms() + SHOW_MS
+            self._send(self.window.next(encode_entries([Progress(value)]), None))
+
     def flush_soon(self) -> None:
         """Make a frame of what waits, after the callbacks that are in the loop now."""
         if self._is_due and not self._flush_soon:
@@ -112,13 +150,16 @@ class Outbox:
         """Send a frame with everything that waits, and the outcome if there is one."""
         if self._is_closed:
             return
-        entries, self._entries = self._entries, []
+        if outcome is not None:
+            self._send_shown()
+        entries = encode_entries(self._entries)  # first: what cannot be written must not be lost without a word
+        self._entries = []
         self._is_due = self.is_holding = False
         self._turns = 0
         if self._buffer is not None:
             self._buffer.clear()
             self._stop_timer()
-        frame = self.window.next(encode_entries(entries), outcome)
+        frame = self.window.next(entries, outcome)
         self._gate.sent(frame.seq)
         self._send(frame)
 
@@ -152,6 +193,7 @@ class Outbox:
         self._is_due = self.is_holding = False
         self._entries.clear()
         self._stop_timer()
+        self._stop_showing()
 
     @property
     def is_settled(self) -> bool:
@@ -176,6 +218,11 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_showing(self) -> None:
+        if self._show_timer is not None:
+            self._show_timer.cancel()
+            self._show_timer = None
 
     def _flush_pending(self) -> None:
         self._flush_soon = False

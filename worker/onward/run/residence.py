@@ -19,16 +19,21 @@ from onward.replay.journal import Reader
 from onward.replay.lineage import BRANCH, Branch
 from onward.run.bodies import REPORT_CHARS_MAX
 from onward.run.course import Course
-from onward.run.ending import ending_of, outcome_of
+from onward.run.ending import ending_of, limited, outcome_of
 from onward.run.hosting import RunHost
 from onward.run.intercept import intercepted
 from onward.run.landlord import Landlord
 from onward.run.threads import Threads
 from onward.run.unwind import unwind
+from onward.run.wrapper import Wrapper
+from onward.run.wrapping import Wrapping, run_info
 
 if TYPE_CHECKING:
     from onward.checkpoint import Checkpoint
+    from onward.config import Retry
     from onward.function import Function
+    from onward.middleware.chain import Chain
+    from onward.run.threads import Ending
 
 STANDSTILL_MS: Final = 10_000
 """A run that waits so long for nothing that Onward knows of is reported: most calls to the outside world end sooner."""
@@ -49,11 +54,14 @@ class Residence:
         self.assign: Assign = replace(assign, segments=(), entries=())  # read once, they would stay here with the run
         self.stage: Literal["new", "running", "parked", "ended"] = "new"
         self.is_gone: bool = False
+        self.leaves_because: str = "the worker stops"
         self.course: Course = Course(self, landlord, assign, checkpoint)
-        self._reader = Reader(assign.segments, assign.entries)
+        self._reader = Reader(assign.segments, assign.entries, len(assign.origins))
         self._landlord = landlord
         self._cancelled: RunCancelled | None = None
         self._interrupt: BaseException | None = None
+        self._wrapper: Wrapper | None = None
+        self._is_finishing = False
         self._is_unwound = False
         self._unwinding: asyncio.Task[None] | None = None
         self._standstill: asyncio.TimerHandle | None = None
@@ -88,18 +96,52 @@ class Residence:
         self.course.settle()
 
     def _start_code(self) -> None:
-        self.course.admit()
-        if self.function.is_sync:
-            self._start_thread(*self._enter())
+        if self.function.chain is None:
+            self._start_main(self._landlord.context.copy())
         else:
-            host, context = self._enter()
+            self._start_wrapped(self.function.chain)
+
+    def _start_wrapped(self, chain: Chain) -> None:
+        course = self.course
+        info = run_info(self.function, self.assign, replayed=course.replay.replaying)
+        course.wrapping = wrapping = Wrapping(chain, info, self.assign.origins)
+        if wrapping.has_codecs:
+            course.errands.start(partial(wrapping.open_assign, self.assign), self._start_read)
+        else:
+            self._surround(wrapping)
+
+    def _start_read(self, assign: Assign) -> None:
+        self.assign = assign
+        assert self.course.wrapping is not None
+        self._surround(self.course.wrapping)
+
+    def _surround(self, wrapping: Wrapping) -> None:
+        if not wrapping.chain.runs:
+            self._start_main(self._landlord.context.copy())
+            return
+        self._wrapper = Wrapper(
+            self.course.loop,
+            self.course.errands.context(),
+            partial(wrapping.chain.wrap_run, wrapping.run),
+            begin=self._start_main,
+            concluded=self._conclude,
+        )
+
+    def _start_main(self, context: Context) -> None:
+        """Start the user's function in this context, which becomes the run's."""
+        self.course.admit()
+        host = RunHost(self.function, self.assign, self.course)
+        context.run(self._enter, host)
+        if self.function.is_sync:
+            self._start_thread(host, context)
+        else:
             self.course.main = self.course.turn.start(self._run(host), context)
 
-    def _enter(self) -> tuple[RunHost, Context]:
-        host, context = RunHost(self.function, self.assign, self.course), self._landlord.context.copy()
-        context.run(BRANCH.set, Branch(self.course.turn))
-        context.run(hosts.host.set, host)
-        return host, context
+    def _enter(self, host: RunHost) -> None:
+        BRANCH.set(Branch(self.course.turn))
+        hosts.host.set(host)
+        hosts.in_step.set(False)
+        hosts.in_middleware.set(False)
 
     async def _run(self, host: RunHost) -> Any:
         host.context = self.function.make_context(host, self.assign, self._landlord.state)
@@ -150,8 +192,8 @@ class Residence:
         if self.course.main.done():
             self._finish()
         elif self.course.is_draining:
-            if all(step.is_resting for step in self.course.bodies):
-                self._end(HandedBack("the worker stops"))
+            if not self.course.errands.are_working and all(step.is_resting for step in self.course.bodies):
+                self._end(HandedBack(self.leaves_because))
         elif self.course.verdict == "leave":
             self._end(HandedBack("its time here is over"))
         elif self.course.is_idle:
@@ -181,6 +223,16 @@ class Residence:
         return bool(
             self.course.bodies or self.course.threads or (self.course.user_threads and self.course.user_threads.alive)
         )
+
+    @property
+    def retry(self) -> Retry:
+        """See `errands.Owner`."""
+        return self.function.retry
+
+    def fail(self, error: BaseException) -> None:
+        """See `errands.Owner`. No code of the run's can handle this: it would go on differently on a replay."""
+        if not self.course.is_sealed:
+            self._end_with(outcome_of(self.function, (None, error), self._cancelled), error)
 
     # -- park
 
@@ -236,7 +288,7 @@ class Residence:
 
     def hand_back(self) -> None:
         """Give the run to another worker now, although its bodies may not have ended."""
-        self._end(HandedBack("the worker stops"))
+        self._end(HandedBack(self.leaves_because))
 
     def leave(self) -> None:
         """Seal the run and end its code. Nothing is sent any more; every durable call raises `Evicted`."""
@@ -251,21 +303,46 @@ class Residence:
 
     async def _unwind(self) -> None:
         await unwind(self.course.turn, self._landlord.patience_ms)
+        if self._wrapper is not None:
+            await self._wrapper.leave(self._landlord.patience_ms / 1000)
         self._is_unwound = True
         self.ended_something()
 
     def _finish(self) -> None:
         """The outcome is the run's last word: tasks that it left over start nothing any more."""
+        if self._is_finishing:
+            return
+        self._is_finishing = True
         course = self.course
         ending = course.main.result() if self.course.user_threads is not None else ending_of(course.main)
+        if self._wrapper is None:
+            self._conclude(ending)
+        else:
+            value, error = ending  # a task that was cancelled does not say why
+            is_cancelled = self._cancelled is not None and isinstance(error, asyncio.CancelledError)
+            self._wrapper.code_ended((value, self._cancelled if is_cancelled else error))
+
+    def _conclude(self, ending: Ending) -> None:
+        """The code has ended, and all middleware around it."""
+        course = self.course
+        if course.is_sealed:
+            return
         unused = course.replay.unused()
         if unused:
             log.warning(
                 "run %s of %s ended without asking for recorded results: %s", self.assign.run, self.function.id, unused
             )
-        outcome = outcome_of(self.function, ending, self._cancelled, course.output_bytes_max)
+        outcome = outcome_of(self.function, ending, self._cancelled)
+        if course.wrapping is None or not course.wrapping.has_codecs:
+            self._end_with(outcome, ending[1])
+        else:
+            work = partial(course.wrapping.seal_outcome, outcome)
+            course.errands.start(work, partial(self._end_with, error=ending[1]))
+
+    def _end_with(self, outcome: Outcome, error: BaseException | None) -> None:
+        outcome = limited(self.function, outcome, self.course.output_bytes_max)
         if isinstance(outcome, RunFailed):
-            self._report_failure(outcome.failure, ending[1])
+            self._report_failure(outcome.failure, error)
         self._end(outcome)
 
     def _report_failure(self, failure: Failure, error: BaseException | None) -> None:
@@ -285,6 +362,8 @@ class Residence:
             return False
         if course.replay.has_held and course.verdict != "hold":
             return False
+        if course.errands.are_busy or (self._wrapper is not None and not self._wrapper.has_code):
+            return course.errands.are_resting
         pauses = [step.is_resting for step in course.bodies]
         return self.stage == "parked" or (all(pauses) and bool(pauses or course.timers))
 

@@ -6,16 +6,16 @@ from onward.config import Retry
 from onward.errors import OnwardError, RetryAfter, WorkerLost
 
 
-def decide(policy: Retry, attempt: int, exc: BaseException, roll: float) -> int | None:
+def decide(policy: Retry, attempt: int, exc: BaseException, roll: float, spent_ms: int = 0) -> int | None:
     """Return the delay in milliseconds until the next attempt, or None if `attempt` (from 1) was the last.
 
-    `roll` in [0, 1) is the caller's random number for the jitter.
+    `roll` in [0, 1) is the caller's random number for the jitter, `spent_ms` the time since the first attempt began.
     """
     if attempt >= policy.attempts or not _is_retried(policy, exc):
         return None
-    if isinstance(exc, RetryAfter):
-        return exc.delay_ms
-    return _backoff_ms(policy, attempt, roll)
+    delay_ms = exc.delay_ms if isinstance(exc, RetryAfter) else _backoff_ms(policy, attempt, roll)
+    is_late = policy.max_time_ms is not None and spent_ms + delay_ms > policy.max_time_ms
+    return None if is_late else delay_ms
 
 
 def _is_retried(policy: Retry, exc: BaseException) -> bool:

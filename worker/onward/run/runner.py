@@ -18,6 +18,7 @@ from onward_protocol.messages import (
     Cancel,
     CancelRequested,
     Fence,
+    Halt,
     Held,
     Return,
     RunRef,
@@ -26,11 +27,12 @@ from onward_protocol.messages import (
 )
 
 from onward import host as hosts
+from onward.attempt import present
 from onward.checkpoint import Checkpoint
 from onward.function import Function
 from onward.host import StepCall
 from onward.replay import hooks
-from onward.replay.lineage import BRANCH
+from onward.replay.lineage import BRANCH, SCOPE
 from onward.replay.turn import Later
 from onward.run.parking import Parking
 from onward.run.residence import Residence
@@ -88,6 +90,7 @@ class Runner:
         later: Later | None = None,
         body_of: BodyOf = own_body,
         checkpoint_of: CheckpointOf = own_checkpoint,
+        callback_url: Callable[[], str] = str,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.send = send
@@ -101,6 +104,7 @@ class Runner:
         self.is_strict = strict
         self.later: Later = later or self.loop.call_later
         self.body_of = body_of
+        self.callback_url = callback_url
         self._checkpoint_of = checkpoint_of
         self.step_threads: ThreadPoolExecutor = ThreadPoolExecutor(
             max(STEP_THREADS_MIN, 4 * slots), thread_name_prefix="step"
@@ -129,6 +133,13 @@ class Runner:
         residence = self._runs.get(run)
         return residence is not None and residence.assign.epoch == epoch and residence.is_at_rest
 
+    def executes_beside(self, run: str) -> bool:
+        """Tell whether a step of another run executes here, or has a result that is not stored: for tests that choose
+        when a worker dies.
+        """
+        others = (one.course for id, one in self._runs.items() if id != run)
+        return any(course.bodies or not course.outbox.is_settled for course in others)
+
     def function_of(self, run: str) -> str:
         """Return the id of the function of a run that is here."""
         return self._runs[run].function.id if run in self._runs else ""
@@ -142,7 +153,7 @@ class Runner:
         """Count credit anew: it belongs to a connection."""
         self.accepted = 0
 
-    def handle(self, frame: Assign | Wake | Cancel | Ack | Fence) -> None:
+    def handle(self, frame: Assign | Wake | Cancel | Ack | Fence | Halt) -> None:
         """Act on a frame of the engine. Never blocks, and never raises for what a peer sent."""
         match frame:
             case Ack():
@@ -155,6 +166,8 @@ class Runner:
                 self._cancelled(frame)
             case Fence():
                 self._fenced(frame)
+            case Halt():
+                self._halted(frame)
 
     def held(self) -> tuple[Held, ...]:
         """Return what is in memory. A run that has ended stays here until its last frame is acknowledged."""
@@ -290,6 +303,15 @@ class Runner:
         if residence is not None and residence.assign.epoch <= fence.epoch:
             self._drop(residence)
 
+    def _halted(self, halt: Halt) -> None:
+        """Send the run away as a drain would: its steps end first. One that is parked by now may stay: the engine wakes
+        it when it is resumed.
+        """
+        residence = self._runs.get(halt.run)
+        if residence is not None and residence.assign.epoch == halt.epoch and residence.stage in ("new", "running"):
+            residence.leaves_because = "the run is paused"
+            self._send_away(residence)
+
     # -- seen from the residences
 
     def parked(self, residence: Residence) -> None:
@@ -385,4 +407,6 @@ def _context_of_no_run() -> Context:
     context.run(BRANCH.set, None)
     context.run(hosts.host.set, None)
     context.run(hosts.in_step.set, False)
+    context.run(SCOPE.set, None)
+    context.run(present.set, None)
     return context

@@ -20,6 +20,7 @@ from onward import host as hosts
 from onward.errors import Evicted, OnwardError, StepInsideStep
 from onward.replay.lineage import BRANCH, Branch
 from onward.replay.turn import Turn
+from onward.run.moments import Alarm
 
 T = TypeVar("T")
 Ending = tuple[Any, BaseException | None]
@@ -32,12 +33,17 @@ GATHER_THREADS_MAX: Final = 128
 class UserThread:
     """A thread of the run, or one call of a `gather`. `interrupt` is raised by its present or next durable call."""
 
-    __slots__ = ("branch", "interrupt", "task")
+    __slots__ = ("branch", "interrupt", "parent", "task")
 
-    def __init__(self, branch: Branch) -> None:
+    def __init__(self, branch: Branch, parent: UserThread | None = None) -> None:
         self.branch: Branch = branch
+        self.parent: UserThread | None = parent
         self.interrupt: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
+
+    def is_within(self, other: UserThread | None) -> bool:
+        """Tell whether this is the other thread, or works for a `gather` of it; None: for any."""
+        return other is None or self is other or (self.parent is not None and self.parent.is_within(other))
 
     def take_interrupt(self) -> BaseException | None:
         interrupt, self.interrupt = self.interrupt, None
@@ -88,12 +94,15 @@ class Threads:
         self._start_thread(partial(self._run_main, call, context, branch, main))
         return main
 
-    def interrupt(self, error: BaseException) -> None:
-        """Raise `error` in each thread: in the durable call that it is in, or in its next one."""
+    def interrupt(self, error: BaseException, within: UserThread | None = None) -> None:
+        """Raise `error` in the durable call that each thread is in; calls of a `gather` that have not begun get it in
+        their first one. Called while no thread is busy, so that a replay finds each in the same call.
+        """
         for thread in list(self._threads.values()):  # threads come and go meanwhile
-            thread.interrupt = error
-            if thread.task is not None:
-                thread.task.cancel()
+            if thread.is_within(within):
+                thread.interrupt = error
+                if thread.task is not None:
+                    thread.task.cancel()
 
     # -- in the run's threads
 
@@ -115,9 +124,24 @@ class Threads:
         team.done.result()
         return team.values()
 
+    def limit(
+        self, error: BaseException, alarm_of: Callable[[Callable[[], None]], Alarm], ask: Callable[[Alarm], None]
+    ) -> Callable[[], None]:
+        """Interrupt this thread and its gathers with `error` when the alarm rings; return what ends that."""
+        thread = self._here()
+        alarm = alarm_of(partial(self.interrupt, error, thread))
+        self._post(ask, alarm)
+
+        def end() -> None:
+            if thread.interrupt is error:
+                thread.interrupt = None
+            self._post(alarm.give_up)
+
+        return end
+
     def _here(self) -> UserThread:
         if hosts.in_step.get():
-            raise StepInsideStep("a durable call was made inside the body of a step.")
+            raise StepInsideStep(f"a durable call was made {hosts.place()}.")
         thread = self._threads.get(threading.get_ident())
         if thread is None:
             raise OnwardError(
@@ -145,7 +169,7 @@ class Threads:
             index, (call, context) = taken
             branch = context[BRANCH]
             assert branch is not None
-            thread = UserThread(branch)
+            thread = UserThread(branch, team.parent)
             thread.interrupt = team.parent.interrupt
             team.endings[index] = self._ending(call, context, thread)
         with suppress(Evicted):

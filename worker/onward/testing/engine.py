@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, overload
 
 import msgspec
 from onward_engine.engine import Engine
@@ -23,17 +23,21 @@ from onward_engine.store.port import RunFilter
 from onward_protocol import messages
 from onward_protocol.ids import derived_id
 from onward_protocol.limits import Limits, Times
-from onward_protocol.messages import Sent, StepDone, StepFailed, WaitOpened, WorkerEntry
+from onward_protocol.messages import Progress, Sent, Started, StepDone, StepFailed, WaitOpened, WorkerEntry
 
 from onward.app import functions_in
 from onward.checkpoint import Checkpoint, CheckpointOption, checkpoint_of
 from onward.durations import Duration, duration_ms
-from onward.events import Event, draft_of
+from onward.events import Event, draft_of, settled
 from onward.function import Function
 from onward.host import StepCall
+from onward.lifecycle import started
+from onward.sealing import sealed_input
 from onward.testing.clock import VirtualClock
+from onward.testing.opening import opened_run, opened_steps
 from onward.testing.runs import TestRun
 from onward.testing.worker import TestWorker
+from onward.values.serde import encode, encode_json
 from onward.worker import lifespan_of
 
 I = TypeVar("I")  # noqa: E741 - input
@@ -48,6 +52,8 @@ PROTOCOL_MS: Final = 1_000
 # The crashes are the test's doing: no run is to be suspected of them.
 _TIMES: Final = replace(Times(), grace_ms=0, strike_min_ms=0, strike_max_ms=0, alone_ms=0)
 _LIMITS: Final = replace(Limits(), losses_max=1_000_000)
+
+_CRASH_POINTS: Final = (StepDone, StepFailed, WaitOpened, Sent, Started)
 
 SPIN: Final = 100
 """Turns of the event loop before real work is waited for with short sleeps."""
@@ -95,6 +101,7 @@ class TestEngine:
             self._checkpoint = Checkpoint.SAFE
         self._steps = dict(steps or {})
         self._runs: dict[str, TestRun[Any]] = {}
+        self._paused: set[str] = set()
         self._executions: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._state: Any = None
         self._worker: TestWorker | None = None
@@ -106,6 +113,7 @@ class TestEngine:
         await self._stack.enter_async_context(self._engine)
         if lifespan := lifespan_of(self._app, self.functions.values()):
             self._state = await self._stack.enter_async_context(lifespan())
+        await self._stack.enter_async_context(started(self.functions.values(), "test"))
         self._start_worker()
         await self._settle()
         return self
@@ -128,10 +136,17 @@ class TestEngine:
 
     async def send(self, *events: Event[Any]) -> list[TestRun[Any]]:
         """Send events; returns the runs that they started, in order."""
-        drafts = [draft_of(event) for event in events]
+        now_ms = self._clock.wall_ms()
+        drafts = [draft_of(settled(event, now_ms)) for event in events]
         incoming = [
             Incoming(
-                name=one.name, data=msgspec.Raw(one.data), id=one.id, ts=one.ts_ms or None, key=one.key, meta=one.meta
+                name=one.name,
+                data=msgspec.Raw(one.data),
+                id=one.id,
+                ts=one.ts_ms or None,
+                key=one.key,
+                meta=one.meta,
+                at_ms=one.due_at_ms or None,
             )
             for one in drafts
         ]
@@ -141,14 +156,70 @@ class TestEngine:
 
     async def start(self, fn: Function[I, O], data: I) -> TestRun[O]:
         """Start a function with an input."""
-        run = await self._engine.ingest.start(fn.id, fn.write_input(data))
+        run = await self._engine.ingest.start(fn.id, await sealed_input(fn, data))
         await self._settle()
         return self._runs[run]
 
-    async def cancel(self, run: TestRun[Any], reason: str = "") -> None:
-        """Ask for a run to be cancelled."""
-        await self._engine.ingest.cancel(run.id, reason)
+    async def cancel(self, run: TestRun[Any], reason: str = "", *, cleanup: Duration = "30s") -> None:
+        """Ask for a run to be cancelled. It has so much time to clean up; with 0 it ends at once."""
+        await self._engine.ingest.cancel(run.id, reason, duration_ms(cleanup))
         await self._settle()
+
+    async def pause(self, target: TestRun[Any] | Function[Any, Any]) -> None:
+        """Hold a run, or begin no new runs of a function."""
+        if isinstance(target, Function):
+            await self._engine.control.pause_function(target.id, is_paused=True)
+            self._paused.add(target.id)
+        else:
+            await self._engine.control.pause_run(target.id)
+        await self._settle()
+
+    async def resume(self, target: TestRun[Any] | Function[Any, Any]) -> None:
+        """Let a held run go on, or begin new runs of a function again."""
+        if isinstance(target, Function):
+            await self._engine.control.pause_function(target.id, is_paused=False)
+            self._paused.discard(target.id)
+        else:
+            await self._engine.control.resume_run(target.id)
+        await self._settle()
+
+    async def rerun(self, run: TestRun[O]) -> TestRun[O]:
+        """Start a new run with the events and the input of this one."""
+        return await self._repeated(await self._engine.control.rerun(run.id))
+
+    @overload
+    async def fork(self, run: TestRun[O], step: str) -> TestRun[O]: ...
+    @overload
+    async def fork(self, run: TestRun[O], step: str, function: Function[I, O], data: I) -> TestRun[O]: ...
+    async def fork(
+        self, run: TestRun[Any], step: str, function: Function[Any, Any] | None = None, data: Any = None
+    ) -> TestRun[Any]:
+        """Start a new run that keeps what this one had done before `step`. With `function`, which has to be the run's
+        own, its input is `data` instead.
+        """
+        packed = None if function is None else await sealed_input(function, data)
+        return await self._repeated(await self._engine.control.fork(run.id, step, packed))
+
+    async def _repeated(self, run: str | None) -> TestRun[Any]:
+        assert run is not None, "the engine forgets no run of a test"
+        await self._settle()
+        return self._runs[run]
+
+    async def signal(self, name: str, value: object = None, *, run: TestRun[Any] | None = None, id: str = "") -> str:
+        """Send a signal to a run, or to the oldest that waits for it. Returns what became of it: delivered, kept, or
+        why not.
+        """
+        packed = encode(value, f"value of signal '{name}'")
+        signalled = await self._engine.signals.send(name, packed, run=run.id if run else "", id=id)
+        await self._settle()
+        return signalled.verdict
+
+    async def answer(self, callback: str, value: object = None) -> str:
+        """Answer a callback by its token or address, as a POST does. Returns answered, repeated or unknown."""
+        packed = msgspec.msgpack.encode(msgspec.json.decode(encode_json(value, "answer to a callback")))
+        verdict = await self._engine.signals.answer(callback.rpartition("/")[2], packed)
+        await self._settle()
+        return verdict
 
     async def advance(self, duration: Duration) -> None:
         """Let so much time pass, stopping at each moment at which something happens."""
@@ -199,6 +270,8 @@ class TestEngine:
         assert self._worker is not None
         if run.status is Status.ASSIGNED:
             return not self._worker.is_at_rest(run.id, run.epoch)
+        if run.is_held or (run.function in self._paused and not run.started_at_ms):
+            return False
         is_blocked = self._worker.free == 0 or bool(run.flow_key and taken >= run.flow_limit)
         return run.status in (Status.QUEUED, Status.ORPHANED, Status.READY) and not is_blocked
 
@@ -227,7 +300,7 @@ class TestEngine:
     async def _all_runs(self) -> list[Run]:
         found: list[Run] = []
         before: int | None = None
-        while page := await self._engine.store.runs(RunFilter(limit=500, before=before)):
+        while page := (await self._engine.store.runs(RunFilter(limit=500, before=before))).runs:
             found += page
             before = page[-1].ord
         return found[::-1]
@@ -239,7 +312,10 @@ class TestEngine:
             if listed.id not in self._runs:
                 self._runs[listed.id] = TestRun(listed.id, self.functions[listed.function], self._executions[listed.id])
             if run := await store.run(listed.id):
-                self._runs[run.id].update(run, await self._steps_of(run))
+                chain = self.functions[run.function].chain
+                steps = await opened_steps(chain, run, await self._steps_of(run))
+                progress = [item.body for item in await store.items("progress", run.id)]
+                self._runs[run.id].update(await opened_run(chain, run), steps, next(iter(progress), None))
         self.sent = await self._all_sent()
 
     async def _steps_of(self, run: Run) -> list[StepView]:
@@ -285,6 +361,8 @@ class TestEngine:
 
     def _on_durable(self, run: str, entries: Sequence[WorkerEntry]) -> bool:
         del run
+        if entries and all(isinstance(entry, Progress) for entry in entries):
+            return False  # a replay would show it again, and die of it again
         dies = self._crash_everywhere or self._is_crash_point(entries)
         self.crashes += dies
         return dies
@@ -292,7 +370,7 @@ class TestEngine:
     def _is_crash_point(self, entries: Sequence[WorkerEntry]) -> bool:
         if not self._crash_after:
             return False
-        kept = [entry.key for entry in entries if isinstance(entry, StepDone | StepFailed | WaitOpened | Sent)]
+        kept = [entry.key for entry in entries if isinstance(entry, _CRASH_POINTS)]
         if not any(key.partition("@")[0] == self._crash_after or key == self._crash_after for key in kept):
             return False
         self._crash_after = ""

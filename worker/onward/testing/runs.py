@@ -30,6 +30,7 @@ class TestRun(Generic[O]):
         self.executions = executions
         self._run: Run | None = None
         self._steps: list[StepView] = []
+        self._progress: bytes | None = None
 
     def __repr__(self) -> str:
         return f"TestRun({self.id!r}, {self.status!r})"
@@ -77,6 +78,16 @@ class TestRun(Generic[O]):
         return [view.key for view in self._steps if view.status == "waiting"]
 
     @property
+    def tags(self) -> dict[str, str]:
+        """The words by which people find the run."""
+        return dict(self._known().tags)
+
+    @property
+    def progress(self) -> Any:
+        """How far the run has said it is, as plain data; None if it has not."""
+        return None if self._progress is None else msgspec.msgpack.decode(self._progress)
+
+    @property
     def sends(self) -> list[str]:
         """The keys under which the run has sent events."""
         return [view.key for view in self._steps if view.kind == "send"]
@@ -85,6 +96,6 @@ class TestRun(Generic[O]):
         assert self._run is not None, "the engine has not been looked at yet"
         return self._run
 
-    def update(self, run: Run, steps: list[StepView]) -> None:
+    def update(self, run: Run, steps: list[StepView], progress: bytes | None = None) -> None:
         """Take over what the engine knows now."""
-        self._run, self._steps = run, steps
+        self._run, self._steps, self._progress = run, steps, progress

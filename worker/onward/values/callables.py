@@ -6,6 +6,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from types import MethodType, SimpleNamespace
 from typing import Any, Final
@@ -75,9 +76,12 @@ def return_annotation(fn: Callable[..., Any], what: str) -> Any:
     target = underlying(fn)
     if isinstance(target, type):
         return target
-    if target not in _known:
-        _known[target] = _return_annotation(target, what)
-    return _known[target]
+    if target in _known:
+        return _known[target]
+    annotation = _return_annotation(target, what)
+    with suppress(TypeError):  # some of what is built in, such as `str.upper`, cannot be a weak key
+        _known[target] = annotation
+    return annotation
 
 
 def _return_annotation(target: Any, what: str) -> Any:

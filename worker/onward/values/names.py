@@ -10,6 +10,9 @@ from onward.errors import ConfigError
 NAME_BYTES_MAX: Final = 160
 """A key is made of a name, the branch of the task and a number; this leaves room for them in the 256 bytes of a key."""
 
+SCOPE_BYTES_MAX: Final = 40
+"""It stands in the key of every call inside, beside the call's own name."""
+
 _PLAIN: Final = re.compile(r"[\w.-]+", re.ASCII)
 
 
@@ -19,6 +22,24 @@ def check_name(owner: str, name: str, where: str = "") -> None:
 
     if problem := name_problem(name, NAME_BYTES_MAX):
         raise ConfigError(f"{owner}: the name {name!r} {problem}.", code="E0102", where=where)
+
+
+def check_text(owner: str, text: object) -> None:
+    """Raise `ConfigError` naming `owner` if `text` is something else than text that can be written."""
+    try:
+        if isinstance(text, str):
+            text.encode()
+            return
+    except UnicodeEncodeError:
+        pass
+    raise ConfigError(f"{owner}: {text!r} is not valid text.", code="E0125")
+
+
+def check_scope(name: str) -> None:
+    """Raise `ConfigError` if `name` cannot name a scope."""
+    check_name("ctx.scope", name)
+    if len(name.encode()) > SCOPE_BYTES_MAX:
+        raise ConfigError(f"ctx.scope: the name {name!r} has more than {SCOPE_BYTES_MAX} bytes.", code="E0102")
 
 
 def check_plain_name(owner: str, name: str, where: str = "") -> None:

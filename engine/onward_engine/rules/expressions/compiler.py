@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -35,6 +35,9 @@ from .values import Value
 FIELDS = ("name", "data", "id", "ts", "key", "meta")
 """What every variable has, being an event."""
 
+Shapes: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""The fields of variables that are something else."""
+
 
 class Scope(Struct, frozen=True):
     """The names that can be used at a place, each with its slot, and how deep the place is."""
@@ -55,9 +58,10 @@ class Scope(Struct, frozen=True):
 class Compiler:
     """Makes closures, and counts the slots that they need."""
 
-    def __init__(self, variables: tuple[str, ...]) -> None:
+    def __init__(self, variables: tuple[str, ...], shapes: Shapes = ()) -> None:
         """Begin with the variables, which have the first slots in their order."""
         self._variables: Final = variables
+        self._fields: Final = {**dict.fromkeys(variables, FIELDS), **dict(shapes)}
         self._nodes = 0
         self.slots = FIRST_SLOT + len(variables)
 
@@ -107,12 +111,20 @@ class Compiler:
         chain = chain_of(node)
         if chain is not None:
             self._nodes += len(chain.keys)
-            return fields.chain(_slot(chain, scope), chain.keys)
+            return fields.chain(self._slot(chain, scope), chain.keys)
         assert not isinstance(node, Name), "a name alone is a chain"
         of = self._closure(node.of, scope.inside())
         if isinstance(node, Select):
             return fields.select(of, node.field)
         return fields.index(of, self._closure(node.index, scope.inside()))
+
+    def _slot(self, chain: Chain, scope: Scope) -> int:
+        if chain.name not in scope.slots:
+            names = ", ".join(scope.slots)
+            raise ExpressionError(f"there is no variable {chain.name}; there is {names}", chain.at)
+        if chain.name in scope.events and chain.keys and chain.keys[0] not in (known := self._fields[chain.name]):
+            raise ExpressionError(f"{chain.name} has no field {chain.keys[0]}; it has {', '.join(known)}", chain.at)
+        return scope.slots[chain.name]
 
     def _macro(self, node: Macro, scope: Scope) -> Evaluate:
         of = self._closure(node.of, scope)
@@ -130,15 +142,6 @@ class Compiler:
                 return macros.keep(loop)
             case "map":
                 return macros.change(loop)
-
-
-def _slot(chain: Chain, scope: Scope) -> int:
-    if chain.name not in scope.slots:
-        names = ", ".join(scope.slots)
-        raise ExpressionError(f"there is no variable {chain.name}; there is {names}", chain.at)
-    if chain.name in scope.events and chain.keys and chain.keys[0] not in FIELDS:
-        raise ExpressionError(f"{chain.name} has no field {chain.keys[0]}; it has {', '.join(FIELDS)}", chain.at)
-    return scope.slots[chain.name]
 
 
 def _binary(node: Binary, left: Evaluate, right: Evaluate) -> Evaluate:

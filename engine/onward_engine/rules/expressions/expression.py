@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from .chains import Chain, chains_in
-from .compiler import Compiler
+from .compiler import Compiler, Shapes
 from .equalities import Term, terms_of
 from .errors import ExpressionError
 from .frame import FIRST_SLOT, Evaluate
@@ -65,15 +65,17 @@ def expression(source: str, variables: tuple[str, ...]) -> Expression:
 
 
 @lru_cache(_CACHED_MAX)
-def condition(source: str, variables: tuple[str, ...]) -> Expression:
-    """Compile the same, and refuse what can never be true or false."""
-    return _compiled(source, variables, is_condition=True)
+def condition(source: str, variables: tuple[str, ...], shapes: Shapes = ()) -> Expression:
+    """Compile the same, and refuse what can never be true or false. `shapes` has the fields of those variables that are
+    no events.
+    """
+    return _compiled(source, variables, shapes, is_condition=True)
 
 
-def _compiled(source: str, variables: tuple[str, ...], *, is_condition: bool) -> Expression:
+def _compiled(source: str, variables: tuple[str, ...], shapes: Shapes = (), *, is_condition: bool) -> Expression:
     try:
         node = parse(source)
-        compiler = Compiler(variables)
+        compiler = Compiler(variables, shapes)
         evaluate = compiler.compile(node)
         if is_condition and not _may_be_truth(node):
             raise ExpressionError("it can never be true or false", node.at)

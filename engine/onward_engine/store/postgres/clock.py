@@ -10,7 +10,8 @@ _SAMPLE_MS_MAX = 1_000
 
 
 class DatabaseClock:
-    """Implements `Clock`. It follows the server's clock from reading to reading, and its own steps in between.
+    """Implements `Clock`, and `MovableClock` for tests. It follows the server's clock from reading to reading, and its
+    own steps in between.
 
     A reading that is a little behind makes it stand still instead of going back; a jump of the server's clock, it
     follows.
@@ -20,6 +21,11 @@ class DatabaseClock:
         """Begin with the machine's time, until the first reading."""
         self._offset_ms = time.time_ns() // 1_000_000 - self.monotonic_ms()
         self._last_ms = 0
+        self._ahead_ms = 0
+
+    def advance(self, ms: int) -> None:
+        """Move the time of day. Other engines on this database do not hear of it."""
+        self._ahead_ms += ms
 
     def monotonic_ms(self) -> int:
         """Return the machine's monotonic time."""
@@ -28,7 +34,7 @@ class DatabaseClock:
     def wall_ms(self) -> int:
         """Return the server's time of day, as far as it is known here."""
         self._last_ms = max(self._last_ms, self.monotonic_ms() + self._offset_ms)
-        return self._last_ms
+        return self._last_ms + self._ahead_ms
 
     def note(self, server_ms: int, asked_ms: int, answered_ms: int) -> None:
         """Note what the server's clock said between two moments of the monotonic one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event
@@ -27,9 +27,9 @@ class KnownApps:
         self.apps: dict[str, AppManifest] = {}
         self.catalog = Catalog()
 
-    def learn(self, version: int, apps: dict[str, AppManifest]) -> None:
-        """Note what is registered now."""
-        self.version, self.apps, self.catalog = version, apps, Catalog(apps.values())
+    def learn(self, version: int, apps: dict[str, AppManifest], paused: Iterable[str]) -> None:
+        """Note what is registered and paused now."""
+        self.version, self.apps, self.catalog = version, apps, Catalog(apps.values(), paused)
 
 
 class EventRows(Reading):
@@ -39,7 +39,8 @@ class EventRows(Reading):
         """Begin with nothing read."""
         self.known = known
         self.new_apps: dict[str, AppManifest] = {}
-        self._catalog: tuple[dict[str, AppManifest], Catalog] | None = None
+        self.new_pauses: dict[str, bool] = {}
+        self._catalog: tuple[dict[str, AppManifest], dict[str, bool], Catalog] | None = None
         self.events: Rows[str, Event] = Rows(self.undo)
         self.new_events: list[str] = []
         self.accepted: Rows[str, EventRow] = Rows(self.undo)
@@ -114,11 +115,14 @@ class EventRows(Reading):
     # -- functions
 
     def catalog(self) -> Catalog:
-        if not self.new_apps:
+        if not self.new_apps and not self.new_pauses:
             return self.known.catalog
-        if self._catalog is None or self._catalog[0] != self.new_apps:
-            self._catalog = (dict(self.new_apps), Catalog({**self.known.apps, **self.new_apps}.values()))
-        return self._catalog[1]
+        if self._catalog is None or self._catalog[:2] != (self.new_apps, self.new_pauses):
+            apps = {**self.known.apps, **self.new_apps}
+            paused = {**dict.fromkeys(self.known.catalog.paused, True), **self.new_pauses}
+            catalog = Catalog(apps.values(), [function for function, is_paused in paused.items() if is_paused])
+            self._catalog = (dict(self.new_apps), dict(self.new_pauses), catalog)
+        return self._catalog[2]
 
     def app(self, name: str) -> AppManifest | None:
         self.ask("apps", ())
@@ -127,6 +131,11 @@ class EventRows(Reading):
     def put_app(self, app: AppManifest) -> None:
         check_text(app.name)
         self.undo.set(self.new_apps, app.name, app)
+
+    def set_paused(self, function: str, is_paused: bool) -> None:
+        check_text(function)
+        self.ask("apps", ())
+        self.undo.set(self.new_pauses, function, is_paused)
 
     # -- what was read
 

@@ -19,6 +19,7 @@ else:
 
 _PAUSE_MS = 50
 _PAUSE_MS_MAX = 500  # so that a server that is back is used soon; being refused costs it next to nothing
+_QUICK_TRIES = 100  # of a batch that others overtake: it takes a handful where many write the same rows
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.store")
 
@@ -36,6 +37,13 @@ class Pause:
             _log.warning("database not available", reason=describe(error))
         self._next_ms = min(max(2 * self._next_ms, _PAUSE_MS), _PAUSE_MS_MAX)
         await asyncio.sleep(self._next_ms / 1000)
+
+    async def let_pass(self, tries: int) -> None:
+        """Let others go first, if they have overtaken a batch so often that it hardly is by chance."""
+        if tries == _QUICK_TRIES:
+            _log.warning("batch overtaken by others again and again", tries=tries)
+        if tries >= _QUICK_TRIES:
+            await asyncio.sleep(_PAUSE_MS / 1000)
 
     def over(self) -> None:
         """Note that it works again."""

@@ -116,10 +116,11 @@ def _flow_keys(needs: Needs, tables: PostgresTables) -> list[Question]:
 
 def _take_line_runs(tables: PostgresTables, rows: list[Row]) -> None:
     for row in rows:
-        ord, version, tail, state = row[0], row[9], row[10], row[11:]
-        tables.statics.keep(values.static_run(row[:9]))
+        static, (version, tail, *state) = row[: values.STATIC_COLUMNS], row[values.STATIC_COLUMNS :]
+        ord = static[0]
+        tables.statics.keep(values.static_run(static))
         if ord not in tables.locked:
-            tables.take_run(ord, version, tail, state)
+            tables.take_run(ord, version, tail, tuple(state))
 
 
 def _paths(needs: Needs, tables: PostgresTables) -> list[Question]:
@@ -161,6 +162,10 @@ def _payloads(needs: Needs, tables: PostgresTables) -> list[Question]:
         Question("payloads", (ords,), tables.take_payloads),
         Question("payload_events", (ords,), partial(tables.take_events, [])),
     ]
+
+
+def _tags(needs: Needs, tables: PostgresTables) -> list[Question]:
+    return [Question("tags", (_keys(needs),), tables.take_tags)]
 
 
 def _events(needs: Needs, tables: PostgresTables) -> list[Question]:
@@ -205,7 +210,22 @@ def _next(needs: Needs, tables: PostgresTables) -> list[Question]:
     return [
         Question("next_waits", (limit,), tables.take_next_waits),
         Question("next_rows", (limit,), tables.take_next_rows),
+        Question("next_items", (limit,), tables.take_next_items),
     ]
+
+
+def _item(needs: Needs, tables: PostgresTables) -> list[Question]:
+    keys = _keys(needs)
+    return [Question("item", _columns(keys, 3), partial(tables.take_items, keys))]
+
+
+def _items(needs: Needs, tables: PostgresTables) -> list[Question]:
+    return [Question("items", _columns(_keys(needs), 2), partial(tables.take_items, []))]
+
+
+def _ripe(needs: Needs, tables: PostgresTables) -> list[Question]:
+    now_ms, limit = max(_keys(needs)), sum(needs.values())
+    return [Question("ripe", (now_ms, limit), partial(tables.take_ripe, now_ms, limit))]
 
 
 def _held(needs: Needs, tables: PostgresTables) -> list[Question]:
@@ -277,6 +297,7 @@ _QUESTIONS: dict[Kind, Ask] = {
     "entries": _entries,
     "journal": _journals,
     "payload": _payloads,
+    "tags": _tags,
     "event": _events,
     "accepted": _accepted,
     "answer": _answers,
@@ -296,4 +317,7 @@ _QUESTIONS: dict[Kind, Ask] = {
     "ended": _ended,
     "kept": _kept,
     "numbers": _numbers,
+    "item": _item,
+    "items": _items,
+    "ripe": _ripe,
 }

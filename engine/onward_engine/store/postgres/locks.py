@@ -27,9 +27,10 @@ class LockClass(IntEnum):
     SESSION = 0
     REPLICA = 1
     DUTY = 2
-    EVENT = 3
-    FLOW_KEY = 4
-    RUN = 5
+    ITEM = 3
+    EVENT = 4
+    FLOW_KEY = 5
+    RUN = 6
 
 
 class Lock(NamedTuple):
@@ -49,6 +50,8 @@ _NAMED: dict[Kind, tuple[LockClass, bool]] = {
     "leave": (LockClass.REPLICA, True),
     "duty": (LockClass.DUTY, True),
     "apps": (LockClass.DUTY, True),
+    "items": (LockClass.ITEM, False),
+    "keep": (LockClass.ITEM, True),
     "paths": (LockClass.EVENT, False),
     "opens": (LockClass.EVENT, True),
     "key": (LockClass.FLOW_KEY, True),
@@ -71,9 +74,11 @@ def locks_of(needs: Iterable[Need]) -> Locks:
             locks[Lock(LockClass.RUN, key)] = True
         elif kind in _OF_RUN_AND:
             locks[Lock(LockClass.RUN, key[0])] = True
+        elif kind == "item":
+            locks.setdefault(Lock(LockClass.ITEM, number(key[:2])), False)
         elif kind in _NAMED:
             klass, is_exclusive = _NAMED[kind]
-            lock = Lock(klass, _number(key))
+            lock = Lock(klass, number(key))
             locks[lock] = is_exclusive or locks.get(lock, False)
     return locks
 
@@ -103,5 +108,6 @@ def statements(locks: Locks) -> list[str]:
     return parts
 
 
-def _number(name: object) -> int:
+def number(name: object) -> int:
+    """Return the number by which a name is locked within its class."""
     return crc32(str(name).encode("utf-8", "surrogatepass")) % _BUCKETS

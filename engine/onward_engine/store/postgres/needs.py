@@ -10,10 +10,13 @@ opens    event name      nothing; LOCKED against everybody else's events of that
 at       address         the waits there
 wait     (ord, key)      one wait; `waits`: all of a run, `some_wait`: whether there is one
 entries  (ord, pos)      engine entries above pos; above what is marked for pos -1
-journal, payload         of a run, by ord
+journal, payload, tags   of a run, by ord
 event, accepted, answer  by event id
 back     (name, after, since)   events to look back to
 head     function        the first that may be claimed; `later`, `due`: queue rows and waits that are due, by now_ms
+item     (kind, owner, name)  one item; `items`: all of (kind, owner); both LOCKED against who changes those
+keep     (kind, owner)   nothing; LOCKED against everybody else who reads or changes items of that kind and owner
+ripe     now_ms          items that are due
 next     ()              when something is due next
 held     holder          its runs; HELD_BY_ANY for those of all
 session, replica, duty   LOCKED; `enter`, `leave` and `duty` against everybody, the others against those
@@ -32,6 +35,7 @@ Kind: TypeAlias = Literal[
     "id", "new", "static", "run", "key", "paths", "opens", "at", "wait", "waits", "some_wait", "entries", "journal",
     "payload", "event", "accepted", "answer", "back", "head", "later", "due", "next", "held", "session", "enter",
     "replica", "leave", "replicas", "duty", "sessions_at", "ended", "kept", "apps", "numbers",
+    "item", "items", "keep", "ripe", "tags",
 ]  # fmt: skip
 
 HELD_BY_ANY = ""

@@ -197,6 +197,8 @@ def _lists(row: QueueRow) -> tuple[Hashable, ...]:
             return (_LATER,)
         case QueueState.LINE:
             return (("line", row.flow_key),)
+        case QueueState.HELD:
+            return ()
 
 
 def _place_in(row: QueueRow) -> tuple[int, int]:

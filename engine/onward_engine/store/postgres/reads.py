@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event
 
-from ...model import Run, Status
+from ...model import Item, Run
 from ..journals import JournalRow, page_of, steps_of
-from ..port import JOURNAL_PAGE_BYTES, JournalPage, RunFilter, StepPage
-from . import values
+from ..port import JOURNAL_PAGE_BYTES, EventFilter, EventPage, JournalPage, RunFilter, RunPage, StepPage
+from . import lists, values
 from .link import Link, Pause
 from .reading import Unstorable, check_text
 from .statements import statements
 from .values import Row
 
 _SQL = statements("reads")
-_NEWEST = 2**62
-_STATIC = 9
-_STATE = _STATIC + 12
 _LINES = 1_000  # rows of a journal that are read at once
 
 
@@ -37,18 +35,11 @@ class Reads:
         if not rows:
             return None
         *listed, input, output = rows[0]
-        return replace(_listed(tuple(listed)), input=input, output=output or b"")
+        return replace(lists.listed(tuple(listed)), input=input, output=output or b"")
 
-    async def runs(self, wanted: RunFilter) -> list[Run]:
-        """Return a page of runs, newest first, without their input and output."""
-        before = _NEWEST if wanted.before is None else wanted.before
-        name = _page(wanted)
-        parameters: list[Any] = [before, wanted.limit]
-        if name != "page_all":
-            parameters.append(wanted.function)
-        if wanted.status is not None:
-            parameters.append(wanted.status.value)
-        return [_listed(row) for row in await self._fetch(_SQL[name], *parameters)]
+    async def runs(self, wanted: RunFilter) -> RunPage:
+        """Return a page of runs."""
+        return await lists.run_page(self._fetch, wanted)
 
     async def steps(self, run: str, after: int, limit: int) -> StepPage:
         """Return the next lines of a run's history; of an unknown run, none."""
@@ -56,7 +47,7 @@ class Reads:
         while True:
             more = await self._lines(run, rows[-1].place if rows else after, JOURNAL_PAGE_BYTES)
             rows += more
-            page = steps_of(rows, limit)
+            page = steps_of(rows, limit, after)
             if page.next is not None or not more:
                 return page
 
@@ -70,10 +61,27 @@ class Reads:
             if page.next is not None or not more:
                 return page
 
+    async def waiter(self, event: str, value: bytes) -> str | None:
+        """Return the oldest run with such a wait."""
+        rows = await self._fetch(_SQL["waiter"], event, value)
+        return rows[0][0] if rows else None
+
     async def event(self, event: str) -> Event | None:
         """Return an accepted event."""
         rows = await self._fetch(_SQL["event"], event)
         return values.event_of(rows[0]) if rows else None
+
+    async def events(self, wanted: EventFilter) -> EventPage:
+        """Return a page of events."""
+        return await lists.event_page(self._fetch, wanted)
+
+    async def events_of(self, events: Sequence[str]) -> list[Event]:
+        """Return those of these events that there are."""
+        return [values.event_of(row) for row in await self._fetch(_SQL["events"], list(events))]
+
+    async def items(self, kind: str, owner: str, after: str, limit: int) -> list[Item]:
+        """Return a page of what is kept, by name."""
+        return [Item(*row) for row in await self._fetch(_SQL["items"], kind, owner, after, limit)]
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""
@@ -88,7 +96,7 @@ class Reads:
 
     async def _fetch(self, statement: str, *parameters: object) -> list[Row]:
         try:
-            check_text(*(one for one in parameters if isinstance(one, str)))
+            check_text(*_texts(parameters))
         except Unstorable:
             return []  # the server would not even look for it
         async with self._lock:
@@ -96,20 +104,9 @@ class Reads:
             return [tuple(row) for row in await connection.fetch(statement, *parameters)]
 
 
-def _listed(row: Row) -> Run:
-    ended_at_ms, events, cause, failure = row[_STATE:]
-    run = values.with_state(values.static_run(row[:_STATIC]), row[_STATIC:_STATE], ended_at_ms)
-    cause, failure = values.failure_of(cause), values.failure_of(failure)
-    return replace(run, events=tuple(events), cause=cause, failure=failure)
-
-
-def _page(wanted: RunFilter) -> str:
-    match wanted.status:
-        case None:
-            return "page_of_function" if wanted.function else "page_all"
-        case Status.COMPLETED:
-            return "page_completed"
-        case Status.FAILED | Status.CANCELLED:
-            return "page_ended_badly"
-        case _:
-            return "page_live"
+def _texts(parameters: Sequence[object]) -> Iterator[str]:
+    for one in parameters:
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list):
+            yield from cast("list[str]", one)

@@ -87,7 +87,7 @@ class RunRows(Reading):
     def add_run(self, run: Run) -> None:
         if self.ord_of(run.id) is not None:
             raise KeyError(f"there is a run {run.id} already")
-        check_text(run.id, run.function, run.flow_key, run.parent, run.parent_key)
+        check_text(run.id, run.function, run.flow_key, run.parent, run.parent_key, run.origin)
         self.undo.set(self.new_runs, run.ord, run)
         self.locked.add(run.ord)
         self.ords.put(run.id, run.ord)

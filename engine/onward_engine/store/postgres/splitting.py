@@ -20,7 +20,7 @@ def _both(name: str, before: Any, after: Any) -> object:
     match name:
         case "next_due_at_ms":
             return after
-        case "queued" | "registered":  # a set, and a bool
+        case "queued" | "written" | "left" | "registered":  # sets, and a bool
             return before | after
         case _:
             return before + after

@@ -9,17 +9,21 @@ from typing import TypeVar
 from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
-from ...model import Run
+from ...model import Item, Run
 from ..port import (
+    ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
     STEPS_PAGE,
     ApplyCheckpoint,
     Committed,
+    EventFilter,
+    EventPage,
     JournalPage,
     Notices,
     Op,
     Rejected,
     RunFilter,
+    RunPage,
     StepPage,
     StoreBroken,
     StoreError,
@@ -70,7 +74,7 @@ class PostgresStore:
         self._kept = KeptRuns()
         self._next_due_at_ms: int | None = None  # as of the last batch that looked
         self._link = Link(self._connect)
-        self._reads = Reads(Link(self._connect))
+        self._reads = Reads(Link(self._connect_reader))
         self._writer = secrets.token_hex(8)
         self._batches = 0
         self._drawn_on: Connection | None = None  # where the numbers of the last batch came from
@@ -118,8 +122,8 @@ class PostgresStore:
         """Return a run with everything in it."""
         return await self._read(lambda: self._reads.run(run))
 
-    async def runs(self, wanted: RunFilter) -> list[Run]:
-        """Return a page of runs, newest first, without their input and output."""
+    async def runs(self, wanted: RunFilter) -> RunPage:
+        """See `Store`."""
         return await self._read(lambda: self._reads.runs(wanted))
 
     async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
@@ -130,9 +134,25 @@ class PostgresStore:
         """See `Store`. A row's place is its number within the run."""
         return await self._read(lambda: self._reads.journal(run, after, limit_bytes))
 
+    async def waiter(self, event: str, value: bytes) -> str | None:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.waiter(event, value))
+
     async def event(self, event: str) -> Event | None:
         """Return an accepted event."""
         return await self._read(lambda: self._reads.event(event))
+
+    async def events(self, wanted: EventFilter) -> EventPage:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.events(wanted))
+
+    async def events_of(self, events: Sequence[str]) -> list[Event]:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.events_of(events))
+
+    async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.items(kind, owner, after, limit))
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""
@@ -185,12 +205,13 @@ class PostgresStore:
     async def _apply(self, ops: Sequence[Op[object]]) -> Committed:
         numbers: list[int] = []
         extra, pause = Needs(), Pause()
-        for _ in range(_TRIES_MAX):
+        for tries in range(_TRIES_MAX):
             try:
                 committed = await self._try(ops, numbers, extra, pause)
             except Restart as restart:
                 await self._link.rollback()
                 extra = restart.needs
+                await pause.let_pass(tries)
                 continue
             except StoreError:
                 raise
@@ -268,10 +289,16 @@ class PostgresStore:
         for ord in tables.gone_runs():
             known.statics.forget(ord)
         known.statics.trim()
-        if tables.new_apps:
+        if tables.new_apps or tables.new_pauses:
             known.apps.version = -1
 
     # -- connections --------------------------------------------------------------------------------------------------
+
+    async def _connect_reader(self) -> Connection:
+        """Pages are parts of an index in its order; while a table is empty, sorting it all would look as cheap."""
+        connection = await self._connect()
+        await connection.execute("SET enable_sort = off; SET enable_bitmapscan = off")
+        return connection
 
     async def _connect(self) -> Connection:
         connection = await opening.connect(self._url)

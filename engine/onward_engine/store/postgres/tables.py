@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from ..claims import RecentClaims
 from ..port import StoreError
 from .event_rows import KnownApps
+from .item_rows import ItemRows
 from .purge_rows import PurgeRows
 from .queue_rows import QueueRows
 from .reading import Incomplete, Reading
 from .session_rows import SessionRows
 from .statics import Statics
+from .tag_rows import TagRows
 from .values import Row
 from .wait_rows import WaitRows
 
 
-class PostgresTables(PurgeRows, QueueRows, WaitRows, SessionRows):
+class PostgresTables(PurgeRows, QueueRows, WaitRows, ItemRows, TagRows, SessionRows):
     """Implements `Tables` in memory. Nothing here speaks to the database: rows are read before, and what has become of
     them is written after.
     """
@@ -32,6 +34,8 @@ class PostgresTables(PurgeRows, QueueRows, WaitRows, SessionRows):
         self.begin_purge()
         self.begin_queue(claims)
         self.begin_waits()
+        self.begin_items()
+        self.begin_tags()
         self.begin_sessions()
 
     def begin(self) -> None:
@@ -77,7 +81,8 @@ class PostgresTables(PurgeRows, QueueRows, WaitRows, SessionRows):
 
     def next_due_at_ms(self) -> int | None:
         self.ask("next", (), 1)
-        return min((due for due in (self.next_wait_due(), self.next_row_due()) if due is not None), default=None)
+        found = (self.next_wait_due(), self.next_row_due(), self.next_item_due())
+        return min((due for due in found if due is not None), default=None)
 
     def expect(self, ords: Sequence[int]) -> None:
         """They came with their queue rows."""

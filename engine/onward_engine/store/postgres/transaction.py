@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from onward_protocol.limits import Limits, Times
 
+from ...rules.watches import CLEANUP_KEY, FINISH_KEY, START_KEY
 from ..claims import RecentClaims
 from ..port import Claim, Committed, Op
 from ..work.batch import apply_batch, explore
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 _SQL = statements("load")
 _RUNS: tuple[Kind, ...] = ("id", "static")
-_SCOUTS: tuple[Kind, ...] = (*_RUNS, "paths", "at", "held", "due", "sessions_at")
-_LISTS: tuple[Kind, ...] = ("at", "held", "due", "head", "later")
+_SCOUTS: tuple[Kind, ...] = (*_RUNS, "paths", "at", "held", "due", "sessions_at", "keep", "ripe")
+_LISTS: tuple[Kind, ...] = ("at", "held", "due", "head", "later", "ripe")
 _ROUNDS_MAX = 50
 _SKIPPED_MS = 50  # what another replica is busy with is looked at again after so long
 
@@ -111,7 +112,7 @@ class Transaction:
 
     def _plan(self) -> None:
         tables = self.tables
-        self._needs = plan(self._ops, self._known.statics, self._known.apps.catalog, tables.known_paths)
+        self._needs = plan(self._ops, self._known.statics, self._known.apps.catalog, tables.known_paths, tables.ripe)
         self._needs.merge(self._extra)
         self._want_runs(tables.found_runs)
         for id in tables.found_ids:
@@ -121,6 +122,8 @@ class Transaction:
             self._needs.want("held", instance)
         for ord in tables.due_waits:
             self._want_key(ord)
+        for keeper in tables.found_keepers:
+            self._needs.want("keep", keeper)
 
     def _want_named(self, id: str) -> None:
         ord = self.tables.ord_of(id)
@@ -145,6 +148,7 @@ class Transaction:
     async def _lock_found(self) -> None:
         """Lock what may be claimed, and what is due, unless somebody else has locked it."""
         tables, connection = self.tables, self._connection
+        await self._lock_ripe()
         due = [*tables.due_rows, *tables.due_waits]
         if not due and not tables.claimable:
             return
@@ -153,14 +157,31 @@ class Transaction:
         ords = [*self._note_runs(row[0] for row in rows), *await self._lock_free(due)]
         claims = [op for op in self._ops if isinstance(op, Claim)]
         journal_bytes = max((ALL if op.journal_bytes_max is None else op.journal_bytes_max for op in claims), default=0)
+        keys = (CLEANUP_KEY, *self._timeouts(claims))
         for ord in ords:
             self._needs.want("payload", ord)
             self._needs.want("entries", (ord, -1))
-            self._needs.want("wait", (ord, ""))
+            for key in keys:
+                self._needs.want("wait", (ord, key))
             self._needs.want("journal", ord, journal_bytes)
         self._uncover(_LISTS)
         tables.claimable.clear()
         await self._load(self._needs)
+
+    async def _lock_ripe(self) -> None:
+        """Lock what the items that are due belong to, and read them again if somebody else could have changed them."""
+        for keeper in self.tables.found_keepers:
+            self._needs.want("keep", keeper)
+        if self._unread(self._needs.of("keep")):
+            await self._take(locks.locks_of(self._needs))
+            await self._load(self._needs)
+
+    def _timeouts(self, claims: Iterable[Claim]) -> tuple[str, ...]:
+        """Return the keys of waits that a first claim of any of these functions looks at."""
+        known = self._known.apps.catalog.functions
+        found = (known.get(function) for claim in claims for function in claim.functions)
+        limits = [(one.start_timeout_ms, one.finish_timeout_ms) for one in found if one]
+        return (START_KEY, FINISH_KEY) if any(limit is not None for pair in limits for limit in pair) else ()
 
     async def _lock_free(self, ords: Iterable[int]) -> list[int]:
         """Lock those of the runs that nobody else has locked, want them, and return them."""
@@ -241,6 +262,9 @@ class Transaction:
     def _note(self, new: Locks) -> None:
         self._held.update(new)
         self.tables.locked.update(lock.number for lock in new if lock.kind is LockClass.RUN)
+        if items := {lock.number for lock in new if lock.kind is LockClass.ITEM}:
+            self.tables.locked_items |= items
+            self._uncover(("ripe",))
 
     async def _load(self, needs: Needs) -> None:
         wanted = self._unread(needs)
@@ -261,7 +285,7 @@ class Transaction:
         row = await self._connection.fetchrow(_SQL["apps"])
         assert row is not None
         apps = [unpack_app(manifest) for manifest in row[1] or ()]
-        self._known.apps.learn(row[0], {app.name: app for app in apps})
+        self._known.apps.learn(row[0], {app.name: app for app in apps}, row[2] or ())
 
     def _unread(self, needs: Needs) -> Needs:
         covered = self.tables.covered

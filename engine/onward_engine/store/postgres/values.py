@@ -23,12 +23,14 @@ _texts = msgspec.msgpack.Decoder(dict[str, str])
 _wait: msgspec.msgpack.Decoder[Wait] = msgspec.msgpack.Decoder(Wait)
 
 NO_META = pack({})
+STATIC_COLUMNS = 11
+STATE_COLUMNS = 14
 _STATUS = {status.value: status for status in Status}
 
 
 def static_run(row: Row) -> Run:
     """Return the run of a row of `load.static`."""
-    ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms = row
+    ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, origin, origins = row
     return Run(
         id=id,
         ord=ord,
@@ -39,12 +41,15 @@ def static_run(row: Row) -> Run:
         parent_key=parent_key,
         attempt=attempt,
         created_at_ms=created_at_ms,
+        origin=origin,
+        origins=tuple(origins.split()),
     )
 
 
 def with_state(run: Run, row: Row, ended_at_ms: int = 0) -> Run:
     """Return a run with the columns of `load.state`."""
-    epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, reason = row
+    epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, reason, *more = row
+    version, is_paused = more
     return replace(
         run,
         epoch=epoch,
@@ -60,6 +65,8 @@ def with_state(run: Run, row: Row, ended_at_ms: int = 0) -> Run:
         holder=holder,
         cancel_reason=reason,
         ended_at_ms=ended_at_ms,
+        version=version,
+        is_paused=bool(is_paused),
     )
 
 
@@ -78,6 +85,8 @@ def state_row(run: Run) -> Row:
         run.status.value,
         run.holder,
         run.cancel_reason,
+        run.version,
+        int(run.is_paused),
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Hashable
 from onward_protocol.messages import EventWait
 
 from ...rules import waits
-from ..tables import CLEANUP_KEY, OpenWait
+from ...rules.watches import is_reserved
+from ..tables import OpenWait
 from . import values
 from .needs import ALL, Need
 from .reading import Reading, check_text
@@ -44,7 +45,7 @@ class WaitRows(Reading):
     def has_waits(self, ord: int) -> bool:
         if self._is_new(ord) or self.covers("waits", ord) or self.ask("some_wait", ord):
             known = self.waits.grouped(("of", ord))
-            if any(wait.key != CLEANUP_KEY for wait in known):
+            if any(not is_reserved(wait.key) for wait in known):
                 return True
             if ord in self._some:  # the one that was read is over by now
                 self.ask("waits", ord)
@@ -150,8 +151,8 @@ def _lists(wait: OpenWait) -> tuple[Hashable, ...]:
     lists: list[Hashable] = [("of", wait.ord)]
     if wait.due_at_ms is not None:
         lists.append(_DUE)
-    if isinstance(wait.wait, EventWait):
-        lists.append(("at", wait.wait.event, *waits.address(wait.wait)))
+    if place := waits.place(wait.wait):
+        lists.append(("at", *place))
     return tuple(lists)
 
 

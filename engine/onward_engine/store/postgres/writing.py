@@ -7,11 +7,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
-from onward_protocol.messages import EventWait
 
 from ...model import Run
 from ...rules import waits
-from ..tables import EventRow, OpenWait, QueueRow
+from ..tables import PAUSE, EventRow, OpenWait, QueueRow
 from . import values
 from .composing import shifted
 from .statements import statements
@@ -43,6 +42,7 @@ def parts(tables: PostgresTables) -> list[Part]:
         *_lines(tables),
         *_queue(tables),
         *_waits(tables),
+        *_items(tables),
         *_events(tables),
         *_answers(tables),
         *_apps(tables),
@@ -97,6 +97,7 @@ def _runs(tables: PostgresTables) -> Iterator[Part]:
     if gone:
         yield Part("drop_ended", (gone,), len(gone))
         yield Part("drop_runs", (gone,), len(gone))
+        yield Part("drop_tags", (gone,), None)
 
 
 def _live_row(tables: PostgresTables, run: Run) -> Row:
@@ -122,6 +123,8 @@ def _static_row(run: Run) -> Row:
         _array(run.events),
         run.input,
         values.failure_row(run.cause),
+        run.origin,
+        " ".join(run.origins),
     )
 
 
@@ -158,14 +161,29 @@ def _queue_row(row: QueueRow) -> Row:
 
 
 def _waits(tables: PostgresTables) -> Iterator[Part]:
+    yield from _part("put_tags", [tag for _, _, tag in tables.tag_rows.changes() if tag is not None])
     changes = list(tables.waits.changes())
     yield from _part("put_waits", [_wait_row(wait) for _, _, wait in changes if wait is not None])
     yield from _part("drop_waits", [place for place, _, wait in changes if wait is None])
 
 
 def _wait_row(wait: OpenWait) -> Row:
-    event = (wait.wait.event, *waits.address(wait.wait)) if isinstance(wait.wait, EventWait) else (None, None, None)
-    return (wait.ord, wait.key, values.pack(wait.wait), wait.due_at_ms, wait.child, *event)
+    place = waits.place(wait.wait) or (None, None, None)
+    return (wait.ord, wait.key, values.pack(wait.wait), wait.due_at_ms, wait.child, *place)
+
+
+# -- what is kept by name -------------------------------------------------------------------------------------------
+
+
+def _items(tables: PostgresTables) -> Iterator[Part]:
+    gone = tables.item_drops
+    changes = [
+        (place, item) for place, _, item in tables.item_rows.changes() if item is not None or place[1] not in gone
+    ]
+    yield from _part("put_items", [astuple(item) for _, item in changes if item is not None])
+    yield from _part("drop_item", [place for place, item in changes if item is None])
+    if gone:
+        yield Part("drop_items", (gone,), None)
 
 
 # -- events and answers ---------------------------------------------------------------------------------------------
@@ -200,7 +218,11 @@ def _answers(tables: PostgresTables) -> Iterator[Part]:
 
 def _apps(tables: PostgresTables) -> Iterator[Part]:
     yield from _part("put_apps", [(name, values.pack(app)) for name, app in tables.new_apps.items()])
-    if tables.new_apps:
+    items = [(PAUSE, "", function, None, b"") for function, is_paused in tables.new_pauses.items() if is_paused]
+    yield from _part("put_items", items)
+    gone = [(PAUSE, "", function) for function, is_paused in tables.new_pauses.items() if not is_paused]
+    yield from _part("drop_item", gone, is_counted=False)
+    if tables.new_apps or tables.new_pauses:
         yield Part("new_catalog", (), 1)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import astuple
 from onward_protocol.messages import AppManifest, Event
 
+from ...model import Item
 from ...rules.triggers import Catalog
-from ..tables import Remembered
+from ..tables import PAUSE, Remembered
 from . import rows
 from .rows import Db
 from .statements import statements
 
 _SQL = statements("events")
+_ITEMS = statements("items")
 
 
 class EventRows:
@@ -62,7 +65,8 @@ class EventRows:
 
     def catalog(self) -> Catalog:
         if self._catalog is None:
-            self._catalog = Catalog(self._all_apps().values())
+            paused = [name for (name,) in self._db.execute(_ITEMS["paused"], (PAUSE,))]
+            self._catalog = Catalog(self._all_apps().values(), paused)
         return self._catalog
 
     def app(self, name: str) -> AppManifest | None:
@@ -70,6 +74,13 @@ class EventRows:
 
     def put_app(self, app: AppManifest) -> None:
         self._db.execute(_SQL["put_app"], (app.name, rows.pack(app)))
+        self._discard_apps()
+
+    def set_paused(self, function: str, is_paused: bool) -> None:
+        if is_paused:
+            self._db.execute(_ITEMS["put_item"], astuple(Item(PAUSE, "", function)))
+        else:
+            self._db.execute(_ITEMS["drop_item"], ("", PAUSE, function))
         self._discard_apps()
 
     def _all_apps(self) -> dict[str, AppManifest]:

@@ -8,6 +8,7 @@ from .rows import Db
 from .statements import statements
 
 _SQL = statements("purge")
+_TAGS = statements("tags")
 
 
 class PurgeRows:
@@ -31,6 +32,7 @@ class PurgeRows:
 
     def drop_run(self, ord: int) -> tuple[str, ...]:
         (events,) = self._db.execute(_SQL["events_of"], (ord,)).fetchone()
+        self._db.execute(_TAGS["drop_tags"], (ord,))
         self._db.execute(_SQL["drop_ended"], (ord,))
         self._db.execute(_SQL["drop_run"], (ord,))
         return rows.unpack_ids(events)

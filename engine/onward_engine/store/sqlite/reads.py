@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from onward_protocol.messages import AppManifest, Event
 
-from ...model import Run, Status
+from ...model import Item, Run
 from ..journals import JournalRow, page_of, steps_of
-from ..port import JournalPage, RunFilter, StepPage
-from . import rows
+from ..port import EventFilter, EventPage, JournalPage, RunFilter, RunPage, StepPage
+from . import lists, rows
 from .event_rows import read_apps
+from .item_rows import read_items
 from .journal_rows import journal_rows
 from .rows import Db
 from .statements import statements
 
 _RUNS = statements("runs")
 _EVENTS = statements("events")
+_WAITS = statements("waits")
 _READS = statements("reads")
-_NEWEST = 2**63 - 1
 
 
 class Reads:
@@ -34,21 +35,15 @@ class Reads:
     def run(self, run: str) -> Run | None:
         """Return a run with everything in it."""
         row = self._db.execute(_READS["whole"], (run,)).fetchone()
-        return None if row is None else rows.with_payload(rows.run_of(row), rows.payload_of(row[rows.COLUMNS :]))
+        return None if row is None else rows.whole(row)
 
-    def runs(self, wanted: RunFilter) -> list[Run]:
-        """Return a page of runs, newest first, without their input and output."""
-        values = {
-            "function": wanted.function,
-            "status": wanted.status,
-            "before": _NEWEST if wanted.before is None else wanted.before,
-            "limit": wanted.limit,
-        }
-        return [rows.listed(row) for row in self._db.execute(_READS[_page(wanted)], values).fetchall()]
+    def runs(self, wanted: RunFilter) -> RunPage:
+        """Return a page of runs."""
+        return lists.run_page(self._db, wanted)
 
     def steps(self, run: str, after: int, limit: int) -> StepPage:
         """Return the next lines of a run's history; of an unknown run, none."""
-        return steps_of(self._journal(run, after), limit)
+        return steps_of(self._journal(run, after), limit, after)
 
     def journal(self, run: str, after: int, limit_bytes: int) -> JournalPage:
         """Return the next rows of a run's journal; of an unknown run, none."""
@@ -58,23 +53,29 @@ class Reads:
         found = self._db.execute(_RUNS["tail"], (run,)).fetchone()
         return () if found is None else journal_rows(self._db, found[0], found[1], after)
 
+    def waiter(self, event: str, value: bytes) -> str | None:
+        """Return the oldest run with such a wait."""
+        row = self._db.execute(_WAITS["waiter"], (event, value)).fetchone()
+        return None if row is None else str(row[0])
+
     def event(self, event: str) -> Event | None:
         """Return an accepted event."""
         row = self._db.execute(_EVENTS["event"], (event,)).fetchone()
         return None if row is None else rows.event_of(row)
 
+    def events(self, wanted: EventFilter) -> EventPage:
+        """Return a page of events."""
+        return lists.event_page(self._db, wanted)
+
+    def events_of(self, events: Sequence[str]) -> list[Event]:
+        """Return those of these events that there are."""
+        found = self._db.execute(_EVENTS["events"], (rows.listing(events),)).fetchall()
+        return [rows.event_of(row) for row in found]
+
+    def items(self, kind: str, owner: str, after: str, limit: int) -> list[Item]:
+        """Return a page of what is kept, by name."""
+        return read_items(self._db, kind, owner, after, limit)
+
     def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""
         return read_apps(self._db)
-
-
-def _page(wanted: RunFilter) -> str:
-    match wanted.status:
-        case None:
-            return "page_of_function" if wanted.function else "page_all"
-        case Status.COMPLETED:
-            return "page_completed"
-        case Status.FAILED | Status.CANCELLED:
-            return "page_ended_badly"
-        case _:
-            return "page_live"

@@ -20,15 +20,16 @@ _pack = msgspec.msgpack.Encoder().encode
 _ids = msgspec.msgpack.Decoder(tuple[str, ...])
 _failure = msgspec.msgpack.Decoder(Failure)
 _texts = msgspec.msgpack.Decoder(dict[str, str])
+_tags = msgspec.json.Decoder(dict[str, str])
 _wait: msgspec.msgpack.Decoder[Wait] = msgspec.msgpack.Decoder(Wait)
 _app = msgspec.msgpack.Decoder(AppManifest)
 _accepted = msgspec.msgpack.Decoder(Accepted)
 
 NO_META = _pack({})
-COLUMNS = 23
+COLUMNS = 27
 """How many `runs.columns` there are; what a statement adds comes behind them."""
 
-ORD = 13
+ORD = 15
 """Where the ord stands in a `live_row`."""
 
 pack = _pack
@@ -68,6 +69,10 @@ def run_of(row: Row) -> Run:
         cancel_reason=row[20],
         ended_at_ms=row[21],
         strikes=row[22],
+        origin=row[23],
+        origins=tuple(row[24].split()),
+        version=row[25],
+        is_paused=bool(row[26]),
     )
 
 
@@ -101,8 +106,20 @@ def with_payload(run: Run, payload: Payload) -> Run:
 
 def listed(row: Row) -> Run:
     """Return the run of a row of `reads.columns`."""
-    events, cause, failure = row[COLUMNS:]
-    return replace(run_of(row), events=_ids.decode(events), cause=failure_of(cause), failure=failure_of(failure))
+    tags, events, cause, failure = row[COLUMNS:]
+    run = replace(run_of(row), tags=tags_of(tags), events=_ids.decode(events))
+    return replace(run, cause=failure_of(cause), failure=failure_of(failure))
+
+
+def whole(row: Row) -> Run:
+    """Return the run of a row of `reads.whole`."""
+    run = replace(run_of(row), tags=tags_of(row[COLUMNS]))
+    return with_payload(run, payload_of(row[COLUMNS + 1 :]))
+
+
+def tags_of(data: str) -> dict[str, str]:
+    """Return the tags of a run, which a database gives as JSON."""
+    return {} if data == "{}" else _tags.decode(data)
 
 
 def failure_of(data: bytes | None) -> Failure | None:
@@ -130,6 +147,8 @@ def static_row(run: Run) -> Row:
         _pack(run.events),
         run.input,
         failure_row(run.cause),
+        run.origin,
+        " ".join(run.origins),
     )
 
 
@@ -149,6 +168,8 @@ def live_row(run: Run, tail: int) -> Row:
         run.holder,
         run.cancel_reason,
         run.strikes,
+        run.version,
+        int(run.is_paused),
         run.ord,
     )
 

@@ -188,7 +188,7 @@ class RunRows:
 
     def _keep(self, row: Row) -> _Kept:
         run = rows.run_of(row)
-        kept = _Kept(run, rows.tail_of(row), may_wait=run.epoch > 0)
+        kept = _Kept(run, rows.tail_of(row), may_wait=True)
         if not run.status.is_terminal:
             self._kept[run.ord] = kept
             self._ords[run.id] = run.ord
@@ -239,4 +239,5 @@ def _is_progress(old: Run, new: Run) -> bool:
         and old.holder == new.holder
         and old.cancel_reason == new.cancel_reason
         and old.strikes == new.strikes
+        and old.is_paused == new.is_paused
     )

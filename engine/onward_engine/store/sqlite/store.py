@@ -13,15 +13,19 @@ from typing import TypeVar
 from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
-from ...model import Run
+from ...model import Item, Run
 from ..port import (
+    ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
     STEPS_PAGE,
     ApplyCheckpoint,
     Committed,
+    EventFilter,
+    EventPage,
     JournalPage,
     Op,
     RunFilter,
+    RunPage,
     StepPage,
     StoreBroken,
     StoreRefused,
@@ -108,8 +112,8 @@ class SqliteStore:
         """Return a run with everything in it."""
         return await self._read(lambda reads: reads.run(run))
 
-    async def runs(self, wanted: RunFilter) -> list[Run]:
-        """Return a page of runs, newest first, without their input and output."""
+    async def runs(self, wanted: RunFilter) -> RunPage:
+        """See `Store`."""
         return await self._read(lambda reads: reads.runs(wanted))
 
     async def steps(self, run: str, after: int = 0, limit: int = STEPS_PAGE) -> StepPage:
@@ -120,9 +124,25 @@ class SqliteStore:
         """See `Store`. A row's place is its id."""
         return await self._read(lambda reads: reads.journal(run, after, limit_bytes))
 
+    async def waiter(self, event: str, value: bytes) -> str | None:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.waiter(event, value))
+
     async def event(self, event: str) -> Event | None:
         """Return an accepted event."""
         return await self._read(lambda reads: reads.event(event))
+
+    async def events(self, wanted: EventFilter) -> EventPage:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.events(wanted))
+
+    async def events_of(self, events: Sequence[str]) -> list[Event]:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.events_of(events))
+
+    async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.items(kind, owner, after, limit))
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""

@@ -5,23 +5,26 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from ...model import Item
 from ..port import StoreBroken, StoreError
 from ..tables import EndedRow, OpenWait, QueueRow
 from .errors import store_error
 from .event_rows import EventRows
+from .item_rows import ItemRows
 from .purge_rows import PurgeRows
 from .queue_rows import QueueRows
 from .rows import Db
 from .run_rows import RunRows
 from .session_rows import SessionRows
 from .statements import statements
+from .tag_rows import TagRows
 from .wait_rows import WaitRows
 
 _SQL = statements("events")
 _ORD = "last_ord"
 
 
-class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRows):
+class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, ItemRows, TagRows, PurgeRows, SessionRows):
     """Implements `Tables` on the connection of the one writer."""
 
     def __init__(self, db: Db) -> None:
@@ -29,6 +32,8 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRo
         EventRows.__init__(self, db)
         QueueRows.__init__(self, db)
         WaitRows.__init__(self, db)
+        ItemRows.__init__(self, db)
+        TagRows.__init__(self, db)
         PurgeRows.__init__(self, db)
         SessionRows.__init__(self, db)
         self._last_ord = self._stored_ord = self._read_ord()
@@ -129,9 +134,21 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, PurgeRows, SessionRo
         self._is_due_known = False
         super().drop_queue_row(ord)
 
+    def put_item(self, item: Item) -> None:
+        self._is_due_known = False
+        super().put_item(item)
+
+    def drop_item(self, kind: str, owner: str, name: str) -> None:
+        self._is_due_known = False
+        super().drop_item(kind, owner, name)
+
+    def drop_items(self, owner: str) -> None:
+        self._is_due_known = False
+        super().drop_items(owner)
+
     def next_due_at_ms(self) -> int | None:
         if not self._is_due_known:
-            found = (self.next_wait_due_at_ms(), self.next_row_due_at_ms())
+            found = (self.next_wait_due_at_ms(), self.next_row_due_at_ms(), self.next_item_due_at_ms())
             self._next_due_at_ms = min((due for due in found if due is not None), default=None)
             self._is_due_known = True
         return self._next_due_at_ms

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from onward_protocol.messages import EventWait
-
 from ...rules import waits
-from ..tables import CLEANUP_KEY, OpenWait
+from ...rules.watches import RESERVED
+from ..tables import OpenWait
 from . import rows
 from .rows import Db, Row
 from .statements import statements
 
 _SQL = statements("waits")
 _NAMES_MAX = 1_000
+_FIRST_OWN = chr(ord(RESERVED) + 1)
+"""Keys of a run's own waits stand behind all that are the engine's."""
 
 
 class WaitRows:
@@ -28,13 +29,13 @@ class WaitRows:
         return self._waits("waits_of", ord)
 
     def has_waits(self, ord: int) -> bool:
-        return self._db.execute(_SQL["has_waits"], (ord, CLEANUP_KEY)).fetchone() is not None
+        return self._db.execute(_SQL["has_waits"], (ord, _FIRST_OWN)).fetchone() is not None
 
     def put_wait(self, wait: OpenWait) -> None:
         values = (wait.ord, wait.key, rows.pack(wait.wait), wait.due_at_ms, wait.child)
-        address = _address(wait)
-        self._db.execute(_SQL["put_wait"], (*values, *address))
-        self._paths.pop(address[0] or "", None)
+        place = waits.place(wait.wait) or (None, None, None)
+        self._db.execute(_SQL["put_wait"], (*values, *place))
+        self._paths.pop(place[0] or "", None)
 
     def drop_wait(self, ord: int, key: str) -> None:
         self._db.execute(_SQL["drop_wait"], (ord, key))
@@ -68,9 +69,3 @@ class WaitRows:
 def _wait(row: Row) -> OpenWait:
     ord, key, wait, due_at_ms, child = row
     return OpenWait(ord, key, rows.unpack_wait(wait), due_at_ms, child)
-
-
-def _address(wait: OpenWait) -> tuple[str | None, str | None, bytes | None]:
-    if not isinstance(wait.wait, EventWait):
-        return None, None, None
-    return wait.wait.event, *waits.address(wait.wait)

@@ -8,13 +8,14 @@ from msgspec.structs import replace
 from onward_protocol.messages import CancelRequested, Sleep
 
 from ...model import Run, Status
+from ...rules.watches import CLEANUP_KEY
 from ..port import CancelRun
-from ..tables import CLEANUP_KEY, OpenWait
-from . import endings, waits
+from ..tables import OpenWait
+from . import endings, offers, waits
 from .context import Work
 
-CHILD_CLEANUP_MS = 30_000
-"""How long a child run may clean up that its caller has given up."""
+CLEANUP_MS = 30_000
+"""How long a run may clean up that nobody has asked for: its caller gave it up, or one of its own rules ends it."""
 
 Answer = Literal["cancelled", "cancelling", "terminal", "unknown"]
 
@@ -22,14 +23,14 @@ Answer = Literal["cancelled", "cancelling", "terminal", "unknown"]
 def cancel_run(work: Work, op: CancelRun) -> Answer:
     """Cancel a run on request. Without clean-up time it is over at once, even if it was cleaning up already."""
     run = work.tables.run(op.run)
-    return "unknown" if run is None else _cancel(work, run, op.reason, op.cleanup_ms)
+    return "unknown" if run is None else cancel(work, run, op.reason, op.cleanup_ms)
 
 
 def cancel_abandoned(work: Work) -> None:
     """Cancel the children that the operation at hand left without a caller."""
     while work.abandoned:
         child, reason = work.abandoned.pop(0)
-        _cancel(work, work.run(child), reason, CHILD_CLEANUP_MS)
+        cancel(work, work.run(child), reason, CLEANUP_MS)
 
 
 def start_cleanup(work: Work, run: Run) -> None:
@@ -41,7 +42,8 @@ def start_cleanup(work: Work, run: Run) -> None:
         work.tables.put_wait(replace(wait, due_at_ms=work.now_ms + wait.wait.ms))
 
 
-def _cancel(work: Work, run: Run, reason: str, cleanup_ms: int) -> Answer:
+def cancel(work: Work, run: Run, reason: str, cleanup_ms: int) -> Answer:
+    """Cancel a run. One that nobody has begun, or that gets no time, is over at once."""
     if run.status.is_terminal:
         return "terminal"
     if run.epoch == 0 or cleanup_ms <= 0:
@@ -59,4 +61,6 @@ def _request(work: Work, run: Run, reason: str, cleanup_ms: int) -> None:
     run = work.write_entry(run, lambda pos: CancelRequested(pos, cleanup_ms, reason, work.now_ms))
     if run.status is Status.ASSIGNED:
         start_cleanup(work, run)
+    elif run.is_paused:
+        offers.offer_again(work, run)
     waits.wake(work, run)

@@ -10,6 +10,8 @@ from onward_protocol.messages import (
     HandedBack,
     Outcome,
     Parked,
+    Patched,
+    Progress,
     Published,
     RunCancelled,
     RunCompleted,
@@ -29,10 +31,10 @@ from onward_protocol.messages import (
 from ...model import Run, Status
 from ...rules import frames, lifecycle, losses
 from ..port import Applied, ApplyCheckpoint
-from . import endings, ingest, ownership, starts, waits
+from . import endings, ingest, marks, ownership, starts, waits
 from .context import Work
 
-PLAIN = (StepDone, StepFailed, AttemptFailed, TimerFired, Seen, Published, Tagged)
+PLAIN = (StepDone, StepFailed, AttemptFailed, TimerFired, Seen, Published, Patched)
 """Entries that concern nobody but the worker: they are stored with the frame, and that is all."""
 
 
@@ -65,7 +67,7 @@ def _store(work: Work, run: Run, op: ApplyCheckpoint) -> Run:
     if run.strikes and losses.is_progress(op.entries):
         run = replace(run, strikes=0)
     work.tables.put_run(run)
-    if op.entries:
+    if op.entries and not frames.is_for_people(op.entries):
         work.tables.add_frame(run, op.raw)
     return run
 
@@ -88,13 +90,24 @@ def _act(work: Work, run: Run, entry: WorkerEntry) -> None:
             ingest.send(work, run, entry.key, entry.events)
         case Started():
             _start(work, run, entry)
+        case Tagged():
+            marks.tag(work, run, entry.tags)
+        case Progress():
+            marks.show(work, run, entry.value)
         case _:
             pass
 
 
 def _start(work: Work, run: Run, entry: Started) -> None:
-    if starts.start_child(work, run, entry.key, entry.function, entry.input, attached=False) is None:
+    if waits.is_answered(work, run, entry.key):
+        return
+    child = starts.start_child(work, run, entry.key, entry.function, entry.input, attached=False)
+    if child is None:
         waits.refuse(work, run, entry.key, "UnknownFunction", starts.unknown(entry.function))
+    elif child.parent != run.id:
+        waits.refuse(work, run, entry.key, "RunExists", starts.not_its_own(child))
+    else:
+        waits.answer(work, run, entry.key, child.id)
 
 
 def _stop(work: Work, run: Run, outcome: Outcome) -> None:

@@ -9,8 +9,11 @@ from ...model import Assignment, Run, Status
 from ...rules import lifecycle, losses
 from ..port import SUPERSEDED, Claim, Rejected
 from ..tables import Journal, QueueRow
-from . import cancel, endings, offers
+from . import cancel, endings, offers, ownership, watches
 from .context import Work
+
+LEFT_MAX = 64
+"""So many runs more are looked at where some may be left to workers of another version."""
 
 
 def claim(work: Work, op: Claim) -> tuple[Assignment, ...] | Rejected:
@@ -30,9 +33,33 @@ def claim(work: Work, op: Claim) -> tuple[Assignment, ...] | Rejected:
 
 
 def _heads(work: Work, op: Claim) -> list[QueueRow]:
-    rows = [row for function in op.functions for row in work.tables.heads(function, op.limit)]
+    paused = work.tables.catalog().paused
+    rows = [row for index in range(len(op.functions)) for row in _heads_of(work, op, index)]
+    if paused:
+        rows = [row for row in rows if row.rank != offers.NEW or row.function not in paused]
     rows.sort(key=lambda row: (row.rank, row.ord))
     return rows[: max(0, op.limit)]
+
+
+def _heads_of(work: Work, op: Claim, index: int) -> list[QueueRow]:
+    """Return the first claimable runs of a function, without those that are left to workers of another version."""
+    function = op.functions[index]
+    rivals = op.rivals[index] if op.rivals else ()
+    if not rivals or op.limit <= 0:
+        return work.tables.heads(function, op.limit)
+    rows = work.tables.heads(function, op.limit + LEFT_MAX)
+    work.tables.expect([row.ord for row in rows if row.rank == offers.AGAIN])
+    return [row for row in rows if not _is_left(work, row, rivals)]
+
+
+def _is_left(work: Work, row: QueueRow, rivals: tuple[str, ...]) -> bool:
+    if row.rank != offers.AGAIN or work.now_ms >= row.due_at_ms + work.times.version_ms:
+        return False
+    version = work.tables.run_at(row.ord).version
+    if version not in rivals:
+        return False
+    work.notices.left.add((row.function, version))
+    return True
 
 
 def _take_heads(work: Work, op: Claim) -> list[Run]:
@@ -42,6 +69,9 @@ def _take_heads(work: Work, op: Claim) -> list[Run]:
     work.tables.expect([row.ord for row in heads])
     for row in heads:
         run = work.tables.run_at(row.ord)
+        if run.is_held:
+            _hold(work, run, op)
+            continue
         is_alone = losses.is_suspect(run)
         if not (is_alone and runs):
             runs += _take(work, run, op)
@@ -51,22 +81,35 @@ def _take_heads(work: Work, op: Claim) -> list[Run]:
     return runs
 
 
+def _hold(work: Work, run: Run, op: Claim) -> None:
+    """Keep a paused run whose holder has not come back in time; there may be others behind it."""
+    work.fence(run, "the run is paused")
+    ownership.requeue(work, run)
+    work.notices.queued.update(op.functions)
+
+
 def _take(work: Work, run: Run, op: Claim) -> list[Run]:
     """Return the run that was taken, or nothing: it may have cost so many workers that it ends here."""
     work.fence(run, "another worker has taken the run")
     offers.withdraw(work, run)
     if run.status is Status.ORPHANED:
         work.count("taken_over", run)
-    strikes = run.strikes
-    run = work.put(lifecycle.claimed(run, op.instance, op.generation, work.now_ms))
+    strikes, is_new = run.strikes, not run.started_at_ms
+    run = work.put(lifecycle.claimed(run, op.instance, op.generation, work.now_ms, _version(run, op)))
     if run.strikes > strikes:
         work.count("struck", run)
         run = _charge(work, run)
     if run.status.is_terminal:
         return []
     work.told(run)
+    if is_new:
+        watches.begin(work, run)
     cancel.start_cleanup(work, run)
     return [run]
+
+
+def _version(run: Run, op: Claim) -> str:
+    return run.version or (op.versions[op.functions.index(run.function)] if op.versions else "")
 
 
 def _charge(work: Work, run: Run) -> Run:

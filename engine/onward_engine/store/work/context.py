@@ -10,7 +10,7 @@ from onward_protocol.messages import EngineEntry
 
 from ...model import Run, Status
 from ...rules import lifecycle, sessions
-from ..port import Fenced, Happened, Notices, Woken
+from ..port import Fenced, Halted, Happened, Notices, Woken
 from ..tables import QueueState, Tables
 
 Mark = tuple[Notices, dict[str, list[EngineEntry]]]
@@ -55,6 +55,7 @@ class Work:
         if run.state_bytes > self.limits.state_bytes_max:
             self.overgrown.append(run.id)
         self._woken.setdefault(run.id, []).append(entry)
+        self.notices.written.add(run.id)
         return run
 
     def entries_after(self, run: Run, pos: int) -> tuple[EngineEntry, ...]:
@@ -80,6 +81,12 @@ class Work:
         if run.holder:
             self.notices.fenced.append(Fenced(run.id, run.epoch, run.holder, run.generation, reason))
 
+    def halt(self, run: Run) -> None:
+        """Have the holder of a run hand it back at its next step boundary."""
+        halted = Halted(run.id, run.epoch, run.holder, run.generation)
+        if halted not in self.notices.halted:
+            self.notices.halted.append(halted)
+
     def count(self, what: str, run: Run) -> None:
         """Have something counted that has happened to a run."""
         self.notices.happened.append(Happened(what, run.function))
@@ -101,10 +108,14 @@ class Work:
         told = Notices(
             queued=set(notices.queued),
             fenced=list(notices.fenced),
+            halted=list(notices.halted),
+            left=set(notices.left),
             finished=list(notices.finished),
+            written=set(notices.written),
             superseded=list(notices.superseded),
             registered=notices.registered,
             unclear=list(notices.unclear),
+            missed=list(notices.missed),
             happened=list(notices.happened),
         )
         return told, {run: list(entries) for run, entries in self._woken.items()}
@@ -132,4 +143,4 @@ class Work:
         if run.status is not Status.READY or not run.holder:
             return False
         row = self.tables.queue_row(run.ord)
-        return row is not None and row.state is not QueueState.LINE
+        return row is not None and row.state not in (QueueState.LINE, QueueState.HELD)

@@ -7,8 +7,9 @@ from hashlib import blake2b
 from onward_protocol.ids import derived_id
 from onward_protocol.messages import Draft, Event
 
-from ...model import Run
-from ..port import Accepted, Ingest, NewEvent, Rejected
+from ...model import Item, Run
+from .. import delayed
+from ..port import Accepted, DropEvent, Ingest, NewEvent, Rejected
 from ..tables import Remembered
 from . import starts, waits
 from .context import Work
@@ -25,7 +26,7 @@ def ingest(work: Work, op: Ingest) -> tuple[Accepted, ...] | Rejected:
     conflicts = _conflicts(work, op.events)
     if conflicts:
         return tuple(Accepted(new.event.id, conflict=new.event.id in conflicts) for new in op.events)
-    return tuple(_accept(work, new.event, dedup=new.dedup) for new in op.events)
+    return tuple(_accept(work, new.event, dedup=new.dedup, due_at_ms=new.due_at_ms) for new in op.events)
 
 
 def send(work: Work, run: Run, key: str, drafts: tuple[Draft, ...]) -> None:
@@ -35,19 +36,53 @@ def send(work: Work, run: Run, key: str, drafts: tuple[Draft, ...]) -> None:
     """
     for index, draft in enumerate(drafts):
         id = draft.id or derived_id("evt", run.id, key, index)
-        event = Event(id, draft.name, draft.data, draft.ts_ms or work.now_ms, 0, draft.key, draft.meta)
-        _accept(work, event, dedup=bool(draft.id))
+        ts_ms = draft.ts_ms or max(draft.due_at_ms, work.now_ms)
+        event = Event(id, draft.name, draft.data, ts_ms, 0, draft.key, draft.meta)
+        _accept(work, event, dedup=bool(draft.id), due_at_ms=draft.due_at_ms)
 
 
-def _accept(work: Work, event: Event, *, dedup: bool) -> Accepted:
+def release(work: Work, item: Item) -> None:
+    """Let a delayed event in, now that it is due."""
+    work.tables.drop_item(item.kind, item.owner, item.name)
+    _admit(work, delayed.event_of(item))
+
+
+def drop_event(work: Work, op: DropEvent) -> bool:
+    """Forget a delayed event, and the answer to whoever sent it."""
+    item = work.tables.item(delayed.KIND, delayed.OWNER, op.event)
+    if item is None:
+        return False
+    work.tables.drop_item(item.kind, item.owner, item.name)
+    id = delayed.sent_id_of(item)
+    first = _remembered(work, id) if id else None
+    if first is not None:
+        work.tables.remember(id, Remembered(first.body, first.answer, work.now_ms))
+    return True
+
+
+def _accept(work: Work, event: Event, *, dedup: bool, due_at_ms: int) -> Accepted:
     if not dedup:
-        return _admit(work, event)
+        return _take_in(work, event, due_at_ms)
     first = _remembered(work, event.id)
     if first is not None:
-        return Accepted(first.answer.id, first.answer.runs, duplicate=True)
-    answer = _admit(work, _renamed(work, event))
-    work.tables.remember(event.id, Remembered(_body(event), answer, work.now_ms + REMEMBERED_MS))
+        return Accepted(first.answer.id, first.answer.runs, duplicate=True, due_at_ms=first.answer.due_at_ms)
+    answer = _take_in(work, _renamed(work, event), due_at_ms, event.id)
+    expires_at_ms = max(work.now_ms, answer.due_at_ms) + REMEMBERED_MS
+    work.tables.remember(event.id, Remembered(_body(event), answer, expires_at_ms))
     return answer
+
+
+def _take_in(work: Work, event: Event, due_at_ms: int, sent_id: str = "") -> Accepted:
+    """Admit an event, or keep it until it is due; a second one of the same id changes nothing."""
+    if due_at_ms <= work.now_ms:
+        return _admit(work, event)
+    item = work.tables.item(delayed.KIND, delayed.OWNER, event.id)
+    if item is not None:
+        return Accepted(event.id, duplicate=True, due_at_ms=item.due_at_ms or 0)
+    if work.tables.event(event.id) is not None:
+        return Accepted(event.id, _started(work, event), duplicate=True)
+    work.tables.put_item(delayed.item_of(event, due_at_ms, sent_id))
+    return Accepted(event.id, due_at_ms=due_at_ms)
 
 
 def _admit(work: Work, event: Event) -> Accepted:
@@ -55,8 +90,8 @@ def _admit(work: Work, event: Event) -> Accepted:
     triggered = work.tables.catalog().triggered(event)
     if not work.tables.add_event(event, work.now_ms, len(triggered.functions)):
         return Accepted(event.id, _started(work, event), duplicate=True)
+    waits.resolve_for_event(work, event)  # before it starts anything: no run is cancelled by its own event
     runs = starts.start_for_event(work, event, triggered)
-    waits.resolve_for_event(work, event)
     return Accepted(event.id, runs)
 
 

@@ -18,11 +18,23 @@ _IN_QUEUE = (Status.QUEUED, Status.ORPHANED, Status.READY)
 
 
 def offer(work: Work, run: Run, rank: int = AGAIN, due_at_ms: int = 0) -> None:
-    """Queue a run, claimable from `due_at_ms` on (0: at once), as soon as it has a place."""
-    if take_place(work, run):
+    """Queue a run, claimable from `due_at_ms` on (0: at once), as soon as it has a place; a held one when it is
+    resumed. One whose holder may still execute it keeps its place until somebody else could have it.
+    """
+    if run.is_held and run.status is not Status.ORPHANED:
+        work.tables.put_queue_row(QueueRow(run.ord, run.function, rank, QueueState.HELD, due_at_ms))
+        give_place(work, run)
+    elif take_place(work, run):
         _open(work, run, rank, due_at_ms)
     else:
         work.tables.put_queue_row(QueueRow(run.ord, run.function, rank, QueueState.LINE, flow_key=run.flow_key))
+
+
+def offer_again(work: Work, run: Run) -> None:
+    """Queue a run anew that is held from now on, or is not any more. One that is not queued stays where it is."""
+    row = work.tables.queue_row(run.ord) if run.status in _IN_QUEUE else None
+    if row is not None:
+        offer(work, run, row.rank, row.due_at_ms)
 
 
 def withdraw(work: Work, run: Run) -> None:
@@ -58,7 +70,7 @@ def give_place(work: Work, run: Run) -> None:
 def open_due(work: Work, limit: int) -> None:
     """Make claimable what is due."""
     for row in work.tables.rows_due(work.now_ms, limit):
-        work.tables.put_queue_row(QueueRow(row.ord, row.function, row.rank, QueueState.OPEN))
+        work.tables.put_queue_row(QueueRow(row.ord, row.function, row.rank, QueueState.OPEN, work.now_ms))
         work.notices.queued.add(row.function)
 
 
@@ -69,5 +81,5 @@ def _open(work: Work, run: Run, rank: int, due_at_ms: int) -> None:
     if due_at_ms > work.now_ms:
         work.tables.put_queue_row(QueueRow(run.ord, run.function, rank, QueueState.LATER, due_at_ms))
     else:
-        work.tables.put_queue_row(QueueRow(run.ord, run.function, rank, QueueState.OPEN))
+        work.tables.put_queue_row(QueueRow(run.ord, run.function, rank, QueueState.OPEN, work.now_ms))
         work.notices.queued.add(run.function)

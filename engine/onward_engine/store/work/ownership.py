@@ -16,7 +16,7 @@ def admit(work: Work, op: Admit) -> tuple[EngineEntry, ...] | None:
     run = work.tables.run(op.run)
     if run is None or run.status is not Status.READY or (run.epoch, run.holder) != (op.epoch, op.instance):
         return None
-    if not work.is_heard(op.instance, op.generation) or not offers.take_place(work, run):
+    if run.is_held or not work.is_heard(op.instance, op.generation) or not offers.take_place(work, run):
         return None
     run = _let_go_on(work, run, op.instance, op.generation)
     work.told(run)
@@ -87,6 +87,8 @@ def remind(work: Work, op: Remind) -> None:
             work.notices.fenced.append(Fenced(id, epoch, op.instance, op.generation, "the run is not here any more"))
         elif run.status is Status.ASSIGNED:
             work.tell(run)
+            if run.is_held:
+                work.halt(run)
         elif run.status is Status.READY:
             work.remind(run)
 
@@ -136,6 +138,8 @@ def _let_go_on(work: Work, run: Run, instance: str, generation: int) -> Run:
     offers.withdraw(work, run)
     run = work.put(lifecycle.resumed(run, instance, generation))
     cancel.start_cleanup(work, run)
+    if run.is_held:
+        work.halt(run)
     return run
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from ...rules import flow, triggers
+from ...rules import flow, triggers, watches
+from ...rules import schedules as schedule_rules
 from ..port import Register, Rejected
+from . import schedules
 from .context import Work
 
 
 def register(work: Work, op: Register) -> Rejected | None:
     """Store a manifest if it says anything new."""
     for function in op.app.functions:
-        if problem := flow.problem(function) or triggers.trigger_problem(function):
+        problem = flow.problem(function) or triggers.trigger_problem(function) or watches.options_problem(function)
+        if problem := problem or schedule_rules.problem(function):
             return Rejected("invalid_function", problem)
-    if work.tables.app(op.app.name) != op.app:
+    before = work.tables.app(op.app.name)
+    if before != op.app:
         work.tables.put_app(op.app)
+        schedules.plan_app(work, op.app, before)
         work.notices.registered = True
     return None

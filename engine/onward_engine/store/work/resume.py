@@ -56,6 +56,8 @@ def _owned(work: Work, run: Run, held: Held) -> Resumed:
     if run.status is not Status.ASSIGNED:  # its entries come when it is admitted
         return Resumed(run.id, run.epoch, owned=True, seq=run.seq)
     work.told(run)
+    if run.is_held:
+        work.halt(run)
     return Resumed(run.id, run.epoch, owned=True, seq=run.seq, entries=work.entries_after(run, held.known))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from onward_protocol.ids import derived_id
 from onward_protocol.messages import Event, Failure, FunctionManifest
 
 from ...model import Run
-from ...rules import flow
+from ...rules import flow, waits
+from ...rules.forks import Past
 from ...rules.triggers import Triggered
-from ..port import Rejected, StartRun, Unclear
-from . import offers
+from ..port import Rejected, Repeat, StartRun, Unclear
+from ..tables import OpenWait
+from . import marks, offers, watches
 from .context import Work
 
 _ON_FAILURE_KEY = "!on_failure"  # no step key begins with an exclamation mark
@@ -31,6 +34,11 @@ def unknown(function: str) -> str:
     return f"no worker has registered a function {function!r}"
 
 
+def not_its_own(run: Run) -> str:
+    """Say that a run that was to be started is somebody else's."""
+    return f"run {run.id} exists and was not started by this call"
+
+
 def start_for_event(work: Work, event: Event, triggered: Triggered) -> tuple[str, ...]:
     """Start everything that the event triggers; the ids are always the same for one event.
 
@@ -41,6 +49,14 @@ def start_for_event(work: Work, event: Event, triggered: Triggered) -> tuple[str
         _start(work, id, function, event=event)
     work.notices.unclear += [Unclear(function.id, event.id, reason) for function, reason in triggered.unclear]
     return ids
+
+
+def start_for_tick(work: Work, id: str, function: FunctionManifest, tick: Event) -> None:
+    """Start a function for a tick of one of its schedules. The tick is an event that starts nothing else."""
+    event = replace(tick, ord=work.tables.next_ord())
+    if not work.tables.add_event(event, work.now_ms, 1):
+        work.tables.keep_event(event.id)
+    _start(work, id, function, event)
 
 
 def start_child(work: Work, parent: Run, key: str, function: str, input: bytes, *, attached: bool) -> Run | None:
@@ -77,6 +93,29 @@ def start_failure_handler(work: Work, run: Run, failure: Failure) -> None:
     _start(work, id, handler, event, whole.input, parent=run.id, cause=failure, events=whole.events)
 
 
+def repeat(work: Work, op: Repeat) -> str | Rejected | None:
+    """Start a run that begins like another one."""
+    if work.tables.run(op.run) is not None:
+        return op.run
+    source = work.tables.run(op.source)
+    if source is None:
+        return None
+    function = work.tables.catalog().functions.get(source.function)
+    if function is None:
+        return Rejected("unknown_function", unknown(source.function))
+    whole = work.tables.full(source)
+    events, input = (whole.events, whole.input) if op.input is None else ((), op.input)
+    for event in events:
+        work.tables.keep_event(event)
+    first = work.tables.event(events[0]) if events else None
+    run = _start(work, op.run, function, first, input, events=events, cause=whole.cause, origin=source.id, past=op.past)
+    for key, wait in op.past.open:
+        work.tables.put_wait(OpenWait(run.ord, key, wait, waits.due_at_ms(wait, work.now_ms)))
+    if op.past.tags:
+        marks.tag(work, run, op.past.tags)
+    return op.run
+
+
 def _start(
     work: Work,
     id: str,
@@ -88,7 +127,9 @@ def _start(
     parent: str = "",
     parent_key: str = "",
     cause: Failure | None = None,
-) -> None:
+    origin: str = "",
+    past: Past | None = None,
+) -> Run:
     key, limit = flow.flow_of(function, event, input)
     run = Run(
         id=id,
@@ -103,7 +144,29 @@ def _start(
         parent_key=parent_key,
         cause=cause,
         created_at_ms=work.now_ms,
+        origin=origin,
     )
-    work.tables.add_run(run)
+    if past is None:
+        work.tables.add_run(run)
+    else:
+        run = _add_with_past(work, run, past)
     work.count("started", run)
+    watches.open_all(work, run, function, event)
     offers.offer(work, run, offers.NEW)
+    return run
+
+
+def _add_with_past(work: Work, run: Run, past: Past) -> Run:
+    """Add a run whose journal is there already."""
+    epoch, seq, _ = past.frames[-1] if past.frames else (0, 0, b"")
+    count = len(past.entries)
+    size = run.state_bytes + past.size
+    whole = replace(run, epoch=epoch, seq=seq, pos=count, seen=count, origins=past.origins, steps=past.steps)
+    work.tables.add_run(replace(whole, state_bytes=size))
+    for epoch, seq, data in past.frames:
+        run = replace(run, epoch=epoch, seq=seq, state_bytes=run.state_bytes + len(data))
+        work.tables.add_frame(run, data)
+    for pos, data in enumerate(past.entries, 1):
+        run = replace(run, pos=pos, state_bytes=run.state_bytes + len(data))
+        work.tables.add_entry(run, data)
+    return replace(whole, state_bytes=size)

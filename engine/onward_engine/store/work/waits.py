@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from msgspec.structs import replace
 from onward_protocol.messages import (
+    OPEN_MARK,
     Arrived,
     CallbackWait,
     Due,
@@ -32,9 +34,10 @@ from ...rules import waits as rules
 from ...rules.conditions import Subject
 from ...rules.expressions import ExpressionError
 from ...rules.paths import find, index_key
+from ...rules.watches import cancelling, is_reserved
 from ..port import Unclear
 from ..tables import OpenWait
-from . import offers, starts
+from . import mailbox, offers, starts
 from .context import Work
 
 
@@ -44,7 +47,7 @@ def open_wait(work: Work, run: Run, key: str, wait: Wait) -> None:
     A worker that replays opens its waits again: one that is open keeps its time, and one whose end it has not seen
     yet stays ended.
     """
-    if work.tables.wait(run.ord, key) or any(entry_key(entry) == key for entry in work.entries_after(run, run.seen)):
+    if work.tables.wait(run.ord, key) or is_answered(work, run, key):
         return
     due_at_ms = rules.due_at_ms(wait, work.now_ms)
     match wait:
@@ -54,8 +57,24 @@ def open_wait(work: Work, run: Run, key: str, wait: Wait) -> None:
             _open_event_wait(work, run, OpenWait(run.ord, key, wait, due_at_ms), wait)
         case Invoke():
             _open_invoke(work, run, OpenWait(run.ord, key, wait, due_at_ms), wait)
-        case Sleep() | SignalWait() | CallbackWait():
+        case SignalWait():
+            _open_signal_wait(work, run, OpenWait(run.ord, key, wait, due_at_ms), wait)
+        case CallbackWait():
             work.tables.put_wait(OpenWait(run.ord, key, wait, due_at_ms))
+            answer(work, run, key + OPEN_MARK, (wait.token, wait.url))
+        case Sleep():
+            work.tables.put_wait(OpenWait(run.ord, key, wait, due_at_ms))
+
+
+def is_answered(work: Work, run: Run, key: str) -> bool:
+    """Tell whether the run has an answer to this key that its worker has not seen yet."""
+    return any(entry_key(entry) == key for entry in work.entries_after(run, run.seen))
+
+
+def answer(work: Work, run: Run, key: str, value: object) -> None:
+    """Answer what a run has asked with a value."""
+    data = msgspec.msgpack.encode(value)
+    _write(work, run, lambda pos: Returned(pos, key, data, work.now_ms))
 
 
 def close_wait(work: Work, run: Run, key: str) -> None:
@@ -142,6 +161,14 @@ def _open_event_wait(work: Work, run: Run, open_wait: OpenWait, wait: EventWait)
         work.tables.put_wait(open_wait)
 
 
+def _open_signal_wait(work: Work, run: Run, open_wait: OpenWait, wait: SignalWait) -> None:
+    value = mailbox.take(work, run, wait.name)
+    if value is None:
+        work.tables.put_wait(open_wait)
+    else:
+        _write(work, run, lambda pos: Returned(pos, open_wait.key, value, work.now_ms))
+
+
 def _look_back(work: Work, open_wait: OpenWait, wait: EventWait) -> Event | None:
     if wait.after is None:
         return None
@@ -174,7 +201,7 @@ def _open_invoke(work: Work, run: Run, open_wait: OpenWait, wait: Invoke) -> Non
     elif child.status.is_terminal:
         _write(work, run, _end_of_child(work, work.tables.full(child), open_wait.key))
     elif (child.parent, child.parent_key) != (run.id, open_wait.key):
-        refuse(work, run, open_wait.key, "RunExists", f"run {child.id} exists and was not started by this call")
+        refuse(work, run, open_wait.key, "RunExists", starts.not_its_own(child))
     else:
         work.tables.put_wait(replace(open_wait, wait=replace(wait, input=b""), child=child.id))
 
@@ -187,6 +214,10 @@ def _end_of_child(work: Work, child: Run, key: str) -> Callable[[int], EngineEnt
 
 
 def _arrive(work: Work, wait: OpenWait, event: Event) -> None:
+    if is_reserved(wait.key):
+        work.tables.drop_wait(wait.ord, wait.key)
+        work.abandon(work.tables.run_at(wait.ord).id, cancelling(event))
+        return
     resolve(work, wait, lambda pos: Arrived(pos, wait.key, event, work.now_ms))
 
 

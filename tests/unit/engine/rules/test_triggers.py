@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from onward_engine.rules.triggers import Catalog
+import pytest
+from onward_engine.rules.triggers import Catalog, trigger_problem
 from onward_protocol.messages import AppManifest, FunctionManifest, Trigger
 
 
@@ -35,3 +36,13 @@ def test_a_function_is_found_once() -> None:
 def test_a_function_without_triggers_is_known_and_never_started_by_an_event() -> None:
     found = catalog(a=())
     assert (started(found, "a"), list(found.functions)) == ([], ["a"])
+
+
+@pytest.mark.parametrize("event", ["*/placed", "shop/*/placed", "shop/**"])
+def test_a_star_stands_at_the_end_of_a_prefix(event: str) -> None:
+    problem = trigger_problem(FunctionManifest("shop/f", (Trigger(event),))) or ""
+    assert problem.startswith(f"shop/f, trigger '{event}': a '*' stands elsewhere")
+
+
+def test_every_event_may_start_a_function() -> None:
+    assert trigger_problem(FunctionManifest("shop/f", (Trigger("*"),))) is None

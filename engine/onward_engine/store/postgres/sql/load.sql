@@ -1,14 +1,14 @@
 -- name: state
-epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, cancel_reason
+epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, cancel_reason, app_version, is_paused
 
 -- name: static_columns
-ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms
+ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, origin, origins
 
 -- name: catalog
 SELECT version, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM catalog
 
 -- name: apps
-SELECT version, (SELECT array_agg(manifest ORDER BY name) FROM app) FROM catalog
+SELECT version, (SELECT array_agg(manifest ORDER BY name) FROM app), (SELECT array_agg(name) FROM item WHERE owner = '' AND kind = 'pause') FROM catalog
 
 -- name: ids
 SELECT {static_columns} FROM run WHERE id = ANY($1::text[])
@@ -40,8 +40,8 @@ SELECT queue.* FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CRO
 ) AS queue
 
 -- name: line_runs
-SELECT run.ord, run.id, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms, live.version,
-live.tail, {state} FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL (
+SELECT run.ord, run.id, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms, run.origin,
+run.origins, live.version, live.tail, {state} FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL (
     SELECT ord FROM queue WHERE state = 2 AND queue.flow_key = wanted.flow_key ORDER BY rank, ord LIMIT wanted.n
 ) AS queue JOIN run USING (ord) JOIN live USING (ord)
 
@@ -69,7 +69,7 @@ SELECT {wait_columns} FROM wait WHERE ord = ANY($1::bigint[])
 
 -- name: some_wait
 SELECT found.* FROM unnest($1::bigint[]) AS wanted (ord) CROSS JOIN LATERAL (
-    SELECT {wait_columns} FROM wait WHERE wait.ord = wanted.ord AND wait.key <> '' LIMIT 1
+    SELECT {wait_columns} FROM wait WHERE wait.ord = wanted.ord AND wait.key <> '' AND left(wait.key, 1) <> chr(1) LIMIT 1
 ) AS found
 
 -- name: due
@@ -83,6 +83,21 @@ SELECT due_at_ms, ord FROM queue WHERE state = 1 AND due_at_ms <= $1::bigint ORD
 
 -- name: next_rows
 SELECT due_at_ms, ord FROM queue WHERE state = 1 ORDER BY due_at_ms, ord LIMIT $1::bigint
+
+-- name: item_columns
+item.kind, item.owner, item.name, item.due_at_ms, item.body
+
+-- name: item
+SELECT {item_columns} FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (kind, owner, name) JOIN item USING (owner, kind, name)
+
+-- name: items
+SELECT {item_columns} FROM unnest($1::text[], $2::text[]) AS wanted (kind, owner) JOIN item USING (owner, kind)
+
+-- name: ripe
+SELECT {item_columns} FROM item WHERE due_at_ms <= $1::bigint ORDER BY due_at_ms, kind, owner, name LIMIT $2::bigint
+
+-- name: next_items
+SELECT due_at_ms, kind, owner, name FROM item WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms, kind, owner, name LIMIT $1::bigint
 
 -- name: heads
 SELECT wanted.function, queue.rank, queue.ord FROM unnest($1::text[], $2::bigint[]) AS wanted (function, n) CROSS JOIN LATERAL (
@@ -115,6 +130,9 @@ WHERE run.ord = ANY($1::bigint[])
 
 -- name: event_columns
 event.id, event.name, event.data, event.ts_ms, event.ord, event.key, event.meta
+
+-- name: tags
+SELECT ord, key, value FROM tag WHERE ord = ANY($1::bigint[])
 
 -- name: events
 SELECT {event_columns} FROM event WHERE id = ANY($1::text[])

@@ -8,18 +8,21 @@ INSERT INTO writer (id, batch) VALUES ($1::text, 0) ON CONFLICT (id) DO UPDATE S
 DELETE FROM writer WHERE written_at < now() - interval '7 days'
 
 -- name: add_runs
-INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause)
-SELECT ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events::text[], input, cause
+INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause,
+origin, origins)
+SELECT ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events::text[], input, cause,
+origin, origins
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[], $10::text[],
-$11::bytea[], $12::bytea[]) AS row (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause)
+$11::bytea[], $12::bytea[], $13::text[], $14::text[])
+AS row (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause, origin, origins)
 ON CONFLICT DO NOTHING RETURNING 1
 
 -- name: state_types
 $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
-$14::text[], $15::text[]
+$14::text[], $15::text[], $16::text[], $17::bigint[]
 
 -- name: state
-epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, cancel_reason
+epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, cancel_reason, app_version, is_paused
 
 -- name: add_live
 INSERT INTO live (ord, version, tail, {state})
@@ -28,7 +31,7 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], {state_types}) RE
 -- name: put_live
 UPDATE live SET version = row.version + 1, tail = row.tail, epoch = row.epoch, seq = row.seq, pos = row.pos, seen = row.seen,
 generation = row.generation, steps = row.steps, state_bytes = row.state_bytes, started_at_ms = row.started_at_ms, strikes = row.strikes,
-status = row.status, holder = row.holder, cancel_reason = row.cancel_reason
+status = row.status, holder = row.holder, cancel_reason = row.cancel_reason, app_version = row.app_version, is_paused = row.is_paused
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], {state_types}) AS row (ord, version, tail, {state})
 WHERE live.ord = row.ord AND live.version = row.version RETURNING 1
 
@@ -38,7 +41,7 @@ WHERE live.ord = row.ord AND live.version = row.version RETURNING 1
 
 -- name: add_ended
 INSERT INTO ended (ord, tail, ended_at_ms, {state}, output, failure)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], {state_types}, $16::bytea[], $17::bytea[]) RETURNING 1
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], {state_types}, $18::bytea[], $19::bytea[]) RETURNING 1
 
 -- name: put_ended
 UPDATE ended SET tail = row.tail FROM unnest($1::bigint[], $2::bigint[]) AS row (ord, tail) WHERE ended.ord = row.ord RETURNING 1
@@ -80,6 +83,25 @@ path = excluded.path, value = excluded.value RETURNING 1
 
 -- name: drop_waits
 DELETE FROM wait USING unnest($1::bigint[], $2::text[]) AS row (ord, key) WHERE wait.ord = row.ord AND wait.key = row.key RETURNING 1
+
+-- name: put_items
+INSERT INTO item (kind, owner, name, due_at_ms, body)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[])
+ON CONFLICT (owner, kind, name) DO UPDATE SET due_at_ms = excluded.due_at_ms, body = excluded.body RETURNING 1
+
+-- name: drop_item
+DELETE FROM item USING unnest($1::text[], $2::text[], $3::text[]) AS row (kind, owner, name)
+WHERE item.owner = row.owner AND item.kind = row.kind AND item.name = row.name RETURNING 1
+
+-- name: drop_items
+DELETE FROM item WHERE owner = ANY($1::text[]) RETURNING 1
+
+-- name: put_tags
+INSERT INTO tag (ord, key, value) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])
+ON CONFLICT (ord, key) DO UPDATE SET value = excluded.value RETURNING 1
+
+-- name: drop_tags
+DELETE FROM tag WHERE ord = ANY($1::bigint[]) RETURNING 1
 
 -- name: add_events
 INSERT INTO event (ord, id, name, key, ts_ms, received_at_ms, runs, meta, data)

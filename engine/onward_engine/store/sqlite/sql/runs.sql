@@ -4,7 +4,8 @@ coalesce(live.status, ended.status), coalesce(live.epoch, ended.epoch), coalesce
 coalesce(live.seen, ended.seen), coalesce(live.generation, ended.generation), coalesce(live.steps, ended.steps),
 coalesce(live.state_bytes, ended.state_bytes), coalesce(live.started_at_ms, ended.started_at_ms), coalesce(live.tail, ended.tail),
 coalesce(live.holder, ended.holder), coalesce(live.cancel_reason, ended.cancel_reason), coalesce(ended.ended_at_ms, 0),
-coalesce(live.strikes, ended.strikes)
+coalesce(live.strikes, ended.strikes), run.origin, run.origins, coalesce(live.app_version, ended.app_version),
+coalesce(live.is_paused, ended.is_paused)
 
 -- name: by_id
 SELECT {columns} FROM run LEFT JOIN live USING (ord) LEFT JOIN ended USING (ord) WHERE run.id = ?
@@ -21,7 +22,7 @@ SELECT ord, events, input, cause FROM json_each(?) CROSS JOIN run ON ord = value
 -- name: going
 SELECT run.id, run.ord, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms,
 live.status, live.epoch, live.seq, live.pos, live.seen, live.generation, live.steps, live.state_bytes, live.started_at_ms, live.tail,
-live.holder, live.cancel_reason, 0, live.strikes, run.events, run.input, run.cause
+live.holder, live.cancel_reason, 0, live.strikes, run.origin, run.origins, live.app_version, live.is_paused, run.events, run.input, run.cause
 FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
 
 -- name: held_by
@@ -31,16 +32,16 @@ SELECT ord FROM live WHERE holder = ? AND holder <> '' ORDER BY ord
 SELECT ord FROM live WHERE holder <> '' ORDER BY ord
 
 -- name: add_run
-INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause, origin, origins)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_live
 INSERT INTO live (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, strikes,
-ord) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+app_version, is_paused, ord) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: put_live
 UPDATE live SET status = ?, epoch = ?, seq = ?, pos = ?, seen = ?, generation = ?, steps = ?, state_bytes = ?, started_at_ms = ?, tail = ?,
-holder = ?, cancel_reason = ?, strikes = ? WHERE ord = ?
+holder = ?, cancel_reason = ?, strikes = ?, app_version = ?, is_paused = ? WHERE ord = ?
 
 -- name: put_progress
 UPDATE live SET seq = ?, pos = ?, seen = ?, steps = ?, state_bytes = ?, tail = ? WHERE ord = ?
@@ -50,7 +51,7 @@ DELETE FROM live WHERE ord = ?
 
 -- name: add_ended
 INSERT INTO ended (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, strikes,
-ord, ended_at_ms, output, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+app_version, is_paused, ord, ended_at_ms, output, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_journal
 INSERT INTO journal (id, prev, run, epoch, seq, data) VALUES (?, ?, ?, ?, ?, ?)

@@ -8,7 +8,7 @@ SELECT {columns} FROM wait WHERE ord = ? AND key = ?
 SELECT {columns} FROM wait WHERE ord = ? ORDER BY key
 
 -- name: has_waits
-SELECT 1 FROM wait WHERE ord = ? AND key > ? LIMIT 1
+SELECT 1 FROM wait WHERE ord = ? AND key >= ? LIMIT 1
 
 -- name: put_wait
 INSERT OR REPLACE INTO wait ({columns}, event, path, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -26,6 +26,9 @@ SELECT path FROM found WHERE path IS NOT NULL
 
 -- name: waits_at
 SELECT {columns} FROM wait WHERE event = ? AND path = ? AND value = ? ORDER BY ord, key
+
+-- name: waiter
+SELECT run.id FROM wait CROSS JOIN run USING (ord) WHERE event = ? AND path = '' AND value = ? ORDER BY wait.ord, wait.key LIMIT 1
 
 -- name: waits_due
 SELECT {columns} FROM wait WHERE due_at_ms <= ? ORDER BY due_at_ms, ord, key LIMIT ?

@@ -1,0 +1,19 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def _named(text: str) -> str:
+    """A script's unset variable must not ask for the list of everything."""
+    if not text:
+        raise typer.BadParameter("it is empty")
+    return text
+
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", callback=_named, help="The run's id.")]
+FunctionId = Annotated[str, typer.Argument(metavar="FUNCTION", callback=_named, help="The function's id: app/name.")]
+EventId = Annotated[str, typer.Argument(metavar="EVENT", callback=_named, help="The event's id.")]
