@@ -114,4 +114,5 @@ def _state(one: FunctionRecord) -> str:
 
 def _recent(one: FunctionRecord) -> str:
     counts: dict[str, int] = one.recent.get("by_status", {})
-    return f"{one.recent.get('runs', 0)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{one.recent.get('runs', 0)} runs" + (f": {told}" if told else "")

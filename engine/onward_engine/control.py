@@ -53,6 +53,10 @@ class Control:
         """
         return await self._repeat(Repeat(self._clock.wall_ms(), self._name(run, "rerun", key), run))
 
+    def is_rerun(self, run: Run, key: str) -> bool:
+        """Tell whether `run` is what a rerun with this `key` has started."""
+        return bool(key and run.origin) and run.id == _named(run.origin, "rerun", key)
+
     async def fork(self, run: str, step: str, input: bytes | None = None, key: str = "") -> str | None:
         """Start a run that begins with what `run` had done before `step`; with an `input` in place of its own. As
         `rerun`.
@@ -102,4 +106,8 @@ class Control:
             return self._ids.new("run")
         if problem := name_problem(key, self._limits.name_bytes_max):
             raise BadEvent(f"The request's id {problem}.")
-        return derived_id("run", run, f"{what} {key}")
+        return _named(run, what, key)
+
+
+def _named(run: str, what: str, key: str) -> str:
+    return derived_id("run", run, f"{what} {key}")

@@ -19,6 +19,7 @@ from .commit import Committer, Refused
 from .dispatch import Dispatch
 from .incoming import Incoming, check
 from .rules.events import BadEvent
+from .rules.waits import WAIT_MS_MAX
 from .settings import Settings
 from .store.port import Accepted, CancelRun, DropEvent, NewEvent, Rejected, StartRun
 from .store.port import Ingest as IngestOp
@@ -72,6 +73,8 @@ class Ingest:
         if len(reason.encode()) > REASON_BYTES_MAX or "\0" in reason:
             message = f"A reason is a text of at most {REASON_BYTES_MAX:,} bytes, without the character 0."
             raise Refused(Rejected("bad_request", message))
+        if cleanup_ms > WAIT_MS_MAX:
+            raise Refused(Rejected("bad_request", "A run may clean up for at most 366 days."))
         op = CancelRun(now_ms=self._clock.wall_ms(), run=run, reason=reason, cleanup_ms=cleanup_ms)
         return await self._committer.commit(op)
 

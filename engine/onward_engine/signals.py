@@ -47,14 +47,13 @@ class Signals:
                 return signalled
         return Signalled("not_waiting")
 
-    async def answer(self, token: str, value: bytes) -> Literal["answered", "repeated", "unknown"]:
-        """End the wait for what is posted under this token. `value` is MessagePack. Raises `BadEvent`.
+    async def knows(self, token: str) -> bool:
+        """Tell whether a run has a callback with this token. One that nobody made costs a look at an index."""
+        return bool(_TOKEN.fullmatch(token)) and await self._store.waiter(CALLBACK, token.encode()) is not None
 
-        One that nobody made costs no more than a look at an index.
-        """
+    async def answer(self, token: str, value: bytes) -> Literal["answered", "repeated", "unknown"]:
+        """End the wait for what is posted under this token. `value` is MessagePack. Raises `BadEvent`."""
         self._check_size(value)
-        if not _TOKEN.fullmatch(token) or await self._store.waiter(CALLBACK, token.encode()) is None:
-            return "unknown"
         op = AnswerCallback(now_ms=self._clock.wall_ms(), token=token, value=value)
         return await self._committer.commit(op, len(value))
 

@@ -35,7 +35,7 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The engine and the worker of a file, on a store."""
     with ExitStack() as stack:
         is_shared = request.param == "postgres"
-        database = stack.enter_context(borrowed(request.getfixturevalue("postgres"))) if is_shared else ""
+        database = stack.enter_context(lent(request.getfixturevalue("postgres"))) if is_shared else ""
         app = f"tests.acceptance.{request.path.stem}:functions"
         house = stack.enter_context(House(tmp_path_factory.mktemp("house"), app=app, database=database))
         house.open_up()
@@ -43,11 +43,11 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @contextmanager
-def borrowed(postgres: PostgresServer) -> Generator[str]:
-    """Lend a database with an empty schema, for a whole file."""
-    url = asyncio.run(postgres.borrow())
+def lent(postgres: PostgresServer) -> Generator[str]:
+    """Lend a database of its own for a whole file: what a killed engine had asked for may still go on there."""
+    url = asyncio.run(postgres.create_database())
     yield url
-    asyncio.run(postgres.give_back(url))
+    asyncio.run(postgres.drop_database(url))
 
 
 @pytest.fixture

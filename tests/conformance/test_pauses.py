@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from onward_engine.model import Run, Status
-from onward_engine.store.port import Halted, Op, PauseFunction, PauseRun, ResumeRun
+from onward_engine.rules.forks import Past
+from onward_engine.store.port import Halted, Op, PauseFunction, PauseRun, Repeat, ResumeRun
+from onward_protocol.codec import encode_entries
 from onward_protocol.messages import (
     ConcurrencyLimit,
     EventWait,
@@ -168,6 +170,16 @@ async def test_a_held_run_that_never_started_is_cancelled_at_once(driver: Driver
     run = await driver.start("work")
     await pause(driver, run)
     assert await driver.cancel(run) == "cancelled"
+
+
+async def test_a_fork_that_is_cancelled_cleans_up_although_its_function_is_paused(driver: Driver) -> None:
+    run = await driver.running()
+    await driver.checkpoint(run, 1, DONE, outcome=RunCompleted(b""))
+    begun = Past(origins=(run.id,), frames=((1, 1, encode_entries((DONE,))),), steps=1)
+    await driver.one(Repeat(driver.now, "run_fork", run.id, past=begun))
+    await driver.one(pausing(driver))
+    assert await driver.cancel("run_fork") == "cancelling"
+    assert [one.run.id for one in await driver.claim("work")] == ["run_fork"]
 
 
 async def test_pausing_and_resuming_may_be_repeated(driver: Driver) -> None:

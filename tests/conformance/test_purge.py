@@ -33,6 +33,15 @@ async def test_a_run_that_is_over_goes_with_its_journal(driver: Driver) -> None:
     assert await driver.store.steps(run.id) == await driver.store.steps("run_nobody")
 
 
+async def test_many_runs_go_at_once(driver: Driver) -> None:
+    runs = [(await driver.send("work.asked", {"n": n})).runs[0] for n in range(120)]
+    for assignment in await driver.claim("work", limit=120):
+        await driver.checkpoint(assignment.run, 1, outcome=DONE)
+    driver.now += 400 * DAY
+    assert (await purge(driver)).runs == len(runs)
+    assert [await driver.store.run(run) for run in runs] == [None] * len(runs)
+
+
 async def test_a_run_that_goes_on_stays_however_old_it_is(driver: Driver) -> None:
     run = await driver.running()
     driver.now += 400 * DAY

@@ -213,6 +213,8 @@ async def test_rules_that_can_never_be_kept_are_refused_with_the_function_and_th
         "'cancel_on', event order.*: a rule names one event": watched(CancelRule("order.*")),
         "6 rules in 'cancel_on'; 5 are supported": watched(*[CancelRule(f"e{n}") for n in range(6)]),
         "'timeouts': start is longer than 366 days": watched(start_timeout_ms=400 * 86_400_000),
+        "a path in 'match' has the character 0": watched(CancelRule("stop", ("a\0b",))),
+        "its timeout is longer than 366 days": watched(CancelRule("stop", timeout_ms=400 * 86_400_000)),
     }
     for message, manifest in bad.items():
         refused = (await driver.apply(driver.registering(manifest)))[0]

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 from onward.app import App
 from onward.checkpoint import Checkpoint as Setting
-from onward.config import Retry
+from onward.config import Retry, Timeouts
 from onward.host import Host
 from onward.replay.journal import read
 from onward.run.bodies import Step
@@ -130,6 +130,7 @@ class Crashes:
         self.rng = Random(seed)
         self.checkpoint = setting_of(seed, tick_s)
         self.retry = Retry(attempts=1)
+        self.timeouts = Timeouts()
         self.program: Node = grow(seed)
         self.fn = played(self, self.program)
         self.tick_s = tick_s

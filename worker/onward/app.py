@@ -23,7 +23,7 @@ from onward.reach import named_in
 from onward.settings import Settings
 from onward.trigger import Source, Trigger, schedules_of, triggers_of, types_of
 from onward.values.callables import check_takes, name_of, place_of
-from onward.values.names import check_plain_name
+from onward.values.names import check_plain_name, check_text
 
 if TYPE_CHECKING:
     from onward.client import Client
@@ -56,6 +56,7 @@ class App:
         lifespan: Lifespan | None = None,
     ) -> None:
         check_plain_name("App", name)
+        check_text(f"App '{name}', option 'version'", version)
         self.name: Final = name
         self.version: Final = version
         self.checkpoint: Final = checkpoint_of(f"App '{name}', option 'checkpoint'", checkpoint) or Checkpoint.SAFE
@@ -241,6 +242,8 @@ class App:
             check_kind(label, "concurrency", options.concurrency, Concurrency)
             cancel_rules(f"{self.name}/{name}", options.cancel_on)
             check_labels(label, options.labels)
+            for trigger in options.triggers:
+                check_text(f"{label}, option 'when'", trigger.where)
             own = replace(
                 options,
                 timeouts=options.timeouts.over(self.timeouts),

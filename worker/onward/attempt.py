@@ -45,7 +45,9 @@ class StepAttempt(Struct):
 
 
 present: ContextVar[Callable[[], StepAttempt] | None] = ContextVar("onward_present_attempt", default=None)
-"""Set inside the body of a step: tells the attempt to those few bodies that ask."""
+"""Set inside the body of a step and in middleware, where durable calls raise `StepInsideStep`: tells the attempt to
+those few bodies that ask.
+"""
 
 
 def current_step() -> StepAttempt:

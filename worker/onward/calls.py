@@ -16,7 +16,7 @@ from onward_protocol.messages import Failure
 
 from onward.durations import Duration, duration_ms
 from onward.errors import EngineRefused, RunFailed, from_failure
-from onward.events import Event, draft_of
+from onward.events import Event, check_events, draft_of
 from onward.function import Function
 from onward.values.serde import encode, encode_json
 
@@ -168,6 +168,7 @@ class _Problem(Struct):
 
 def sending(events: Iterable[Event[Any]]) -> Request:
     """Ask to accept events, all or none."""
+    check_events("send", events)
     return Request("POST", "/e", msgspec.json.encode([_outgoing(event) for event in events]))
 
 
@@ -381,13 +382,13 @@ def typed_output(function: Function[Any, Any] | None, data: bytes) -> Any:
     return msgspec.msgpack.decode(data) if function is None else function.read_output(data)
 
 
-def poll_ms(timeout: Duration | None, waited_ms: int) -> int:
-    """Return how long the next request may wait. Raises `TimeoutError` when the time is over."""
+def poll_ms(run: str, timeout: Duration | None, waited_ms: int) -> int:
+    """Return how long the next request for a run's end may wait. Raises `TimeoutError` when the time is over."""
     if timeout is None:
         return POLL_MS
     left_ms = duration_ms(timeout) - waited_ms
     if left_ms <= 0:
-        raise TimeoutError(f"the run is not over after {duration_ms(timeout)} ms; it goes on")
+        raise TimeoutError(f"run {run} is not over after {duration_ms(timeout) / 1000:g} s; it goes on")
     return min(POLL_MS, left_ms)
 
 

@@ -298,7 +298,7 @@ class Client:
         """Return a run when it is over. Raises `TimeoutError` after `timeout`; the run goes on."""
         begin = time.monotonic()
         while True:
-            wait_ms = calls.poll_ms(timeout, round((time.monotonic() - begin) * 1000))
+            wait_ms = calls.poll_ms(id, timeout, round((time.monotonic() - begin) * 1000))
             record = calls.read(await self._transport.request(calls.reading(id, wait_ms)))
             if record.is_over:
                 return record

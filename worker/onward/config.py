@@ -11,7 +11,7 @@ from onward_protocol import messages
 from onward.durations import DAY_MS, SLEEP_MS_MAX, Duration, duration_ms
 from onward.errors import ConfigError
 from onward.events import EventType
-from onward.values.names import check_name
+from onward.values.names import check_name, check_text
 from onward.values.paths import key_problem, path_problem
 
 ATTEMPTS_MAX: Final = 21
@@ -50,6 +50,11 @@ def check_kind(owner: str, option: str, value: object, kind: type) -> None:
     """
     if value is not None and not isinstance(value, kind):
         raise ConfigError(f"{owner}, option '{option}': {value!r} is not a {kind.__name__}.", code="E0123")
+
+
+def _check_event(event: object) -> None:
+    if not isinstance(event, EventType | str):
+        raise ConfigError(f"CancelOn, option 'event': {event!r} is no EventType.", code="E0117")
 
 
 def _check_error_types(option: str, types: object) -> None:
@@ -174,7 +179,10 @@ class CancelOn(Struct, frozen=True):
     timeout: Duration | None = None
 
     def __post_init__(self) -> None:
+        _check_event(self.event)
         owner = f"CancelOn({self.name!r})"
+        check_text(f"{owner}, option 'match'", self.match)
+        check_text(f"{owner}, option 'where'", self.where)
         check_name(f"{owner}, option 'event'", self.name)
         if self.name.endswith("*"):
             raise ConfigError(f"{owner}, option 'event': a rule names one event, not a prefix.", code="E0103")
@@ -202,7 +210,9 @@ LABELS_MAX: Final = 16
 
 def cancel_rules(function: str, option: CancelOption | None) -> tuple[messages.CancelRule, ...]:
     """Return the rules of a function. Raises `ConfigError`."""
-    rules: tuple[Any, ...] = () if option is None else (option,) if isinstance(option, CancelOn) else tuple(option)
+    given: Any = option
+    is_one = isinstance(given, str) or not hasattr(given, "__iter__")
+    rules: tuple[Any, ...] = () if given is None else (given,) if is_one else tuple(given)
     for rule in rules:
         check_kind(f"function '{function}'", "cancel_on", rule, CancelOn)
     if len(rules) > CANCEL_RULES_MAX:

@@ -18,7 +18,7 @@ from onward.events import Event, EventType, check_exact
 from onward.parallel import F, Winner
 from onward.patch import Patch
 from onward.scene import E_co, RunContext, StartedRun
-from onward.step import AsyncStep, StepOptions, SyncStep, changed, recipe_of
+from onward.step import AsyncStep, StepOptions, SyncStep, changed, check_callable, recipe_of
 from onward.timeout import DurableTimeout
 from onward.values.callables import is_async, name_of
 from onward.values.names import check_name
@@ -266,6 +266,7 @@ def step_of(id: str, fn: Callable[..., Any], options: StepOptions) -> tuple[Call
         declared: StepOptions = fn.options
         chosen = {name: getattr(options, name) for name in ("retry", "timeout", "heartbeat")}
         return fn.fn, changed(declared, id=id, barrier=options.barrier or None, **chosen)
+    check_callable(id, fn)
     return fn, changed(options, id=id)
 
 

@@ -12,6 +12,7 @@ from onward_protocol import messages
 from onward.durations import DAY_MS, Duration, duration_ms
 from onward.errors import ConfigError
 from onward.trigger import TICK, Source, Trigger
+from onward.values.names import check_text
 
 Overlap = Literal["allow", "skip", "cancel"]
 CatchUp = Literal["none", "last", "all"]
@@ -51,6 +52,8 @@ class Cron(Trigger[Tick]):
         catch_up: CatchUp = "last",
     ) -> None:
         owner = f"Cron({expression!r})"
+        check_text(f"{owner}, option 'expression'", expression)
+        check_text(f"{owner}, option 'tz'", tz)
         fields, zone = _split(owner, expression, tz)
         _check_fields(owner, fields)
         _check_choice(owner, "overlap", overlap, ("allow", "skip", "cancel"))

@@ -11,7 +11,7 @@ from onward_protocol import messages
 from onward.config import option_ms
 from onward.durations import SLEEP_MS_MAX, Duration
 from onward.errors import ConfigError, InvokeFailed, invoke_failed, step_failed
-from onward.events import Event, at_ms, draft_of, settled
+from onward.events import Event, at_ms, check_events, draft_of, settled
 from onward.values.names import check_name, check_text
 from onward.values.paths import canonical_json, path_problem, value_at
 
@@ -120,7 +120,9 @@ def value_of(entry: object) -> bytes | None:
 
 async def send(host: Host, events: Iterable[Event[Any]], id: str) -> tuple[str, ...]:
     """Send events exactly once; return their ids."""
-    chosen = tuple(settled(event, host.now_ms()) for event in events)
+    given = tuple(events)
+    check_events("ctx.send", given)
+    chosen = tuple(settled(event, host.now_ms()) for event in given)
     drafts = [draft_of(event) for event in chosen]
     if not drafts:
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -101,6 +101,7 @@ class EventType(Trigger[E]):
 
 def draft_of(event: Event[Any]) -> messages.Draft:
     """Return what a run sends for `event`, whose moment is settled. Raises `CodecError` naming the event."""
+    check_exact("event", event.name)
     data = encode_json(event.data, f"data of event '{event.name}'")
     _check_texts(event)
     return messages.Draft(event.name, data, event.ts_ms, event.key, dict(event.meta), event.id, event.at_ms)
@@ -110,6 +111,13 @@ def _check_texts(event: Event[Any]) -> None:
     for option, texts in (("id", (event.id,)), ("key", (event.key,)), ("meta", (*event.meta, *event.meta.values()))):
         for text in texts:
             check_text(f"event '{event.name}', option '{option}'", text)
+
+
+def check_events(owner: str, events: Iterable[object]) -> None:
+    """Raise `ConfigError` naming `owner` if one of `events` is something else."""
+    for event in events:
+        if not isinstance(event, Event):
+            raise ConfigError(f"{owner}: {event!r} is no event.", code="E0117")
 
 
 def settled(event: Event[E], now_ms: int) -> Event[E]:
@@ -133,6 +141,11 @@ def _delay_ms(name: str, delay: Duration) -> int:
     return ms
 
 
+def _check_datetime(when: object) -> None:
+    if not isinstance(when, datetime):
+        raise ConfigError(f"{when!r} is no datetime with an offset.", code="E0116")
+
+
 def moment(at_ms: int) -> datetime:
     """Return a moment in UTC from its milliseconds."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
@@ -142,6 +155,7 @@ def at_ms(when: datetime) -> int:
     """Return the milliseconds of a moment. Raises `ConfigError` without an offset, which would mean another time on
     each machine.
     """
+    _check_datetime(when)
     if when.utcoffset() is None:
         raise ConfigError(f"the datetime {when.isoformat()} has no offset.", code="E0116")
     return round(when.timestamp() * 1000)

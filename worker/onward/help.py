@@ -35,6 +35,7 @@ HELP: Final[dict[str, str]] = {
     "E0123": "Write it as the message says, for example `retry=Retry(attempts=3)` or `timeouts=Timeouts(step='30s')`.",
     "E0124": "Pass the function itself, as `@app.function(...)` or `@app.on(...)` has made it.",
     "E0125": "Give it as `str`; half of a surrogate pair is no character.",
+    "E0126": "Pass the function itself, and behind it what it is called with: `ctx.step.run('email', send_email, to)`.",
     "E0201": "Return plain data, a dataclass or a registered type, and annotate the return type.",
     "E0202": "Store the data in a file or an object store and return its address.",
     "E0203": "Give this process the key too, at first as `decrypt_only`; a run that has failed by it can be run again.",

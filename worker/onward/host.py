@@ -195,10 +195,7 @@ class Host(Protocol):
 
 
 host: ContextVar[Host | None] = ContextVar("onward_host", default=None)
-"""The run that the calling code belongs to. Set around the user function; unset (None) elsewhere."""
-
-in_step: ContextVar[bool] = ContextVar("onward_in_step", default=False)
-"""True inside a step body and in middleware, where durable calls raise `StepInsideStep`."""
+"""The run that the calling code belongs to, if it is not the body of a step; None outside of runs."""
 
 in_middleware: ContextVar[bool] = ContextVar("onward_in_middleware", default=False)
 """True in middleware that is not around a step."""

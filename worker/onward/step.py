@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, c
 from msgspec import Struct, structs
 
 from onward import host as hosts
+from onward.attempt import present
 from onward.config import Retry, check_kind, limit_ms
 from onward.durations import Duration
 from onward.errors import ConfigError, StepInsideStep
@@ -204,7 +205,17 @@ def step(
     timeout: Duration | None = None,
     heartbeat: Duration | None = None,
 ) -> StepDecorator: ...
-def step(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+def step(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    id: str = "",
+    retry: Retry | None = None,
+    barrier: bool = False,
+    executor: Executor | None = None,
+    timeout: Duration | None = None,
+    heartbeat: Duration | None = None,
+) -> Any:
     """Make a function a step: `@step`, or `@step(retry=Retry(attempts=3))`.
 
     `id` is the step's name in the journal (default: the function's name). With `barrier` everything before is durable
@@ -214,7 +225,7 @@ def step(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     An attempt that takes longer than `timeout`, or whose body does not call `current_step().heartbeat()` for as long as
     `heartbeat`, fails with `StepTimeout` and is retried like any other failure.
     """
-    chosen = StepOptions(**options)
+    chosen = StepOptions(id=id, retry=retry, barrier=barrier, executor=executor, timeout=timeout, heartbeat=heartbeat)
     return _step(chosen) if fn is None else _step(chosen)(fn)
 
 
@@ -234,7 +245,7 @@ def current_host(label: str) -> hosts.Host | None:
     """Return the run that the calling code belongs to, None outside of one. Raises `StepInsideStep` naming `label` in a
     step's body.
     """
-    if hosts.in_step.get():
+    if present.get():
         raise StepInsideStep(f"{label} was called {hosts.place()}.")
     return hosts.host.get()
 
@@ -266,8 +277,15 @@ def recipe_of(fn: Callable[..., Any], options: StepOptions) -> Recipe:
 def _check(fn: Callable[..., Any], options: StepOptions) -> None:
     name = options.id or name_of(fn)
     check_name("step", name, place_of(fn))
+    check_callable(name, fn)
     options.check(f"step '{name}'")
     if options.executor == "thread" and is_async(fn):
         raise ConfigError(
             f"step '{name}', option 'executor': an async step runs on the loop.", code="E0105", where=place_of(fn)
         )
+
+
+def check_callable(name: str, fn: object) -> None:
+    """Raise `ConfigError` naming the step if it is made of something that cannot be called, such as a coroutine."""
+    if not callable(fn):
+        raise ConfigError(f"step '{name}': {fn!r} cannot be called.", code="E0126")

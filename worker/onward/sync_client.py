@@ -361,7 +361,7 @@ class SyncClient:
         """Return a run when it is over. Raises `TimeoutError` after `timeout`; the run goes on."""
         begin = time.monotonic()
         while True:
-            wait_ms = calls.poll_ms(timeout, round((time.monotonic() - begin) * 1000))
+            wait_ms = calls.poll_ms(id, timeout, round((time.monotonic() - begin) * 1000))
             record = calls.read(self._transport.request(calls.reading(id, wait_ms)))
             if record.is_over:
                 return record

@@ -66,8 +66,8 @@ class Worker:
         insecure: bool = False,
         dial: Dial | None = None,
     ) -> None:
-        if not 1 <= concurrency <= SLOTS_MAX:
-            raise ConfigError(f"concurrency is 1 to {SLOTS_MAX}, not {concurrency}", code="E0105")
+        if concurrency not in range(1, SLOTS_MAX + 1):
+            raise ConfigError(f"concurrency is 1 to {SLOTS_MAX}, not {concurrency!r}", code="E0105")
         self.functions: Mapping[str, Function[Any, Any]] = functions_in(app)
         if not self.functions:
             raise ConfigError(f"{app!r} has no functions to run", code="E0108")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -23,6 +24,9 @@ CHANGED_MAX = 1_000
 """So many runs are changed by one request; an answer with a cursor says that there are more."""
 
 COUNTED_MAX = 10_000
+LOOKS_MAX = 50
+"""Pages that are looked at for one request: a selection that finds little must not lead through all runs there are."""
+
 SAMPLE_MAX = 10
 
 _LIVE = [status for status in Status if status not in TERMINAL]
@@ -43,7 +47,9 @@ class BulkCancel(BulkSelection, frozen=True, kw_only=True):
 
 
 class BulkRerun(BulkSelection, frozen=True, kw_only=True):
-    """Which runs are started again. `request` makes a repeat harmless: no run is started twice for the same one."""
+    """Which runs are started again. `request` makes a repeat harmless: no run is started twice for the same one,
+    and none again that it has started.
+    """
 
     request: str = ""
 
@@ -76,11 +82,18 @@ async def rerun_runs(parts: Parts, asked: Asked[Nothing, BulkRerun]) -> BulkAnsw
     async def rerun(run: Run) -> None:
         await parts.control.rerun(run.id, wanted.request)
 
-    return await _change(parts, wanted, wanted.status, rerun)
+    def is_meant(run: Run) -> bool:
+        return not parts.control.is_rerun(run, wanted.request)
+
+    return await _change(parts, wanted, wanted.status, rerun, is_meant)
 
 
 async def _change(
-    parts: Parts, wanted: BulkSelection, status: list[Status], change: Callable[[Run], Awaitable[None]]
+    parts: Parts,
+    wanted: BulkSelection,
+    status: list[Status],
+    change: Callable[[Run], Awaitable[None]],
+    is_meant: Callable[[Run], bool] = lambda _: True,
 ) -> BulkAnswer:
     """Change the runs of a selection, newest first, so that what begins meanwhile is not among them."""
     if not wanted.dry_run and not _says_anything(wanted):
@@ -88,16 +101,18 @@ async def _change(
     most = COUNTED_MAX if wanted.dry_run else CHANGED_MAX
     answer = BulkAnswer(0, [], None)
     before: int | None = wanted.cursor or None
-    while True:
+    for look in count(1):
         limit = min(LIST_MAX, most - answer.count)
         found = await find(parts, selection_of(replace(wanted, status=status), limit=limit, before=before))
+        runs = tuple(filter(is_meant, found.runs))
         if not wanted.dry_run:
-            await _apply(found.runs, change)
-        sample = (answer.sample + [run.id for run in found.runs])[:SAMPLE_MAX]
+            await _apply(runs, change)
+        sample = (answer.sample + [run.id for run in runs])[:SAMPLE_MAX]
         before = found.next
-        answer = BulkAnswer(answer.count + len(found.runs), sample, cursor_of(before), answer.unclear + found.unclear)
-        if before is None or answer.count >= most:
-            return answer
+        answer = BulkAnswer(answer.count + len(runs), sample, cursor_of(before), answer.unclear + found.unclear)
+        if before is None or answer.count >= most or look >= LOOKS_MAX:
+            break
+    return answer
 
 
 async def _apply(runs: tuple[Run, ...], change: Callable[[Run], Awaitable[None]]) -> None:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from ..auth import CALLBACKS
 from ..commit import Refused
+from ..problem import Problem
 from ..rules.events import BadEvent, json_problem
 from .parts import Parts
 from .reading import payload_of
@@ -23,6 +24,8 @@ Opening it in a browser changes nothing.
 
 async def answer_callback(parts: Parts, asked: Asked[Nothing, bytes]) -> Response:
     """Take the answer. What programs that call back send as media type varies; it has to be JSON all the same."""
+    if not await parts.signals.knows(asked.path["token"]):  # before the body is looked at: it may be anybody's
+        raise _unknown()
     body = asked.body or b"null"
     if problem := json_problem(body, parts.settings.limits.depth_max):
         raise BAD_REQUEST.problem(f"The body {problem}.")
@@ -32,7 +35,7 @@ async def answer_callback(parts: Parts, asked: Asked[Nothing, bytes]) -> Respons
     except (BadEvent, Refused) as error:
         raise problem_of(error) from error
     if verdict == "unknown":
-        raise UNKNOWN_CALLBACK.problem("Nobody waits for an answer here: the time is over, or there was never a wait.")
+        raise _unknown()
     if verdict == "repeated":
         raise CALLBACK_ANSWERED.problem("This was answered already.")
     return Response("Thank you.\n", 202, media_type=TEXT)
@@ -42,6 +45,10 @@ async def explain_callback(parts: Parts, asked: Asked[Nothing, Nothing]) -> Resp
     """Say what to do with the address. Programs that look at links in mails must not answer by that."""
     del parts, asked
     return Response(_EXPLANATION, 405, {"allow": "POST"}, TEXT)
+
+
+def _unknown() -> Problem:
+    return UNKNOWN_CALLBACK.problem("Nobody waits for an answer here: the time is over, or there was never a wait.")
 
 
 ROUTES = (

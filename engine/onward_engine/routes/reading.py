@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -71,7 +70,7 @@ def payload_of(value: Any, packed: str, name: str) -> bytes:
     """Return as MessagePack what was given as JSON, or as base64 of MessagePack under `name`_msgpack."""
     try:
         return base64.b64decode(packed, validate=True) if packed else msgspec.msgpack.encode(value)
-    except binascii.Error:
+    except ValueError:  # `binascii.Error`, or characters that are not ASCII
         raise BAD_REQUEST.problem(f"{name}_msgpack is not base64.") from None
     except OverflowError:
         raise BAD_REQUEST.problem(f"The {name} has an integer of more than 64 bits.") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +19,7 @@ from ..views import RunLine, RunView, StepList, run_line, run_view, steps_view
 from .application import viewed
 from .fields import Count, Cursor, Wait, cursor_of, lines
 from .parts import Parts
+from .reading import payload_of
 from .refusals import (
     BAD_EXPRESSION,
     NO_OUTPUT,
@@ -102,7 +101,8 @@ async def start_run(parts: Parts, asked: Asked[Nothing, StartRequest]) -> Starte
     """Start one run."""
     wanted = asked.body
     try:
-        return StartedRun(await parts.ingest.start(wanted.function, _input_of(wanted), wanted.id))
+        input = payload_of(wanted.input, wanted.input_msgpack, "input")
+        return StartedRun(await parts.ingest.start(wanted.function, input, wanted.id))
     except (BadEvent, Refused) as error:
         raise problem_of(error) from error
 
@@ -174,15 +174,6 @@ async def _found(parts: Parts, run: str, wait_ms: int) -> Run:
     if found is None:
         raise UNKNOWN_RUN.problem(f"There is no run {run}.")
     return found
-
-
-def _input_of(wanted: StartRequest) -> bytes:
-    if not wanted.input_msgpack:
-        return msgspec.msgpack.encode(wanted.input)
-    try:
-        return base64.b64decode(wanted.input_msgpack, validate=True)
-    except binascii.Error:
-        raise BadEvent("input_msgpack is not base64.") from None
 
 
 ROUTES = (

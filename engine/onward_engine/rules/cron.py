@@ -27,6 +27,7 @@ ALIASES = {
 
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 _MARGIN = timedelta(hours=3)  # more than any clock change
+_LAST_MS = 1 << 47  # in the year 6429; calendars end with 9999, and a schedule looks 50 years ahead
 
 
 def zone_problem(tz: str) -> str | None:
@@ -60,6 +61,8 @@ def next_tick_ms(expression: str, tz: str, after_ms: int) -> int | None:
 
 def ticks_ms(expression: str, tz: str, after_ms: int) -> Iterator[int]:
     """Return the ticks after a moment, in order, each once."""
+    if after_ms > _LAST_MS:
+        return
     last_ms = after_ms
     for tick in _ticks(expression, _moment(after_ms, tz)):
         tick_ms = round(tick.timestamp() * 1000)

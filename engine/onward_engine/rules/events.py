@@ -48,6 +48,8 @@ def check(event: Sendable, limits: Limits) -> None:
     """Raise `BadEvent` if the engine must not take this event."""
     if problem := name_problem(event.name, limits.name_bytes_max):
         raise BadEvent(f"The event's name {problem}.")
+    if event.name.endswith("*"):
+        raise BadEvent(f"{event.name!r} is a prefix and names no event.")
     for what, text in (("id", event.id), ("key", event.key)):
         if text and (problem := name_problem(text, limits.name_bytes_max)):
             raise BadEvent(f"The {what} of event {event.name} {problem}.")

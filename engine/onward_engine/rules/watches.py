@@ -76,6 +76,10 @@ def _rule_problem(rule: CancelRule) -> str | None:
         return f"its name {found}"
     if rule.event.endswith("*"):
         return "a rule names one event, not a prefix"
+    if any("\0" in path for path in rule.match):
+        return "a path in 'match' has the character 0"
+    if rule.timeout_ms is not None and rule.timeout_ms > WAIT_MS_MAX:
+        return "its timeout is longer than 366 days"
     return problem(rule.where, WAIT) if rule.where else None
 
 

@@ -379,8 +379,8 @@ class MemoryTables:
 
     def ended_after(self, ord: int, limit: int) -> list[EndedRow]:
         ended = (run for run in self.runs.values() if run.ord > ord and run.status.is_terminal)
-        rows = [EndedRow(run.ord, run.created_at_ms, run.ended_at_ms) for run in sorted(ended, key=lambda run: run.ord)]
-        return rows[: max(0, limit)]
+        first = sorted(ended, key=lambda run: run.ord)[: max(0, limit)]
+        return [EndedRow(run.ord, run.id, run.created_at_ms, run.ended_at_ms) for run in first]
 
     def trim_journal(self, ord: int, limit: int) -> int:
         rows = self._journal.get(ord, [])

@@ -81,6 +81,7 @@ class EndedRow(Struct, frozen=True):
     """A run that is over, as much of it as it takes to tell whether it is kept any longer."""
 
     ord: int
+    id: str
     created_at_ms: int
     ended_at_ms: int
 

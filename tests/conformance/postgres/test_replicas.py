@@ -135,6 +135,15 @@ async def test_a_claim_that_found_others_at_work_is_told_to_look_again(
     assert len(await drivers[1].claim("work")) == 1
 
 
+async def test_a_caller_of_many_that_others_have_started_ends_with_all_of_them(drivers: list[Driver]) -> None:
+    run = await drivers[0].running()
+    calls = [WaitOpened(f"call#{number}", Invoke("shop/child", b"")) for number in range(80)]
+    await drivers[0].checkpoint(run, 1, *calls, outcome=Parked())
+    await drivers[1].cancel(run, cleanup_ms=0)
+    ended = await drivers[2].store.runs(RunFilter(function="shop/child", status=(Status.CANCELLED,), limit=200))
+    assert len(ended.runs) == len(calls)
+
+
 async def test_an_event_and_a_wait_for_it_that_come_at_the_same_moment_meet(drivers: list[Driver]) -> None:
     for number in range(ROUNDS):
         run = await drivers[0].running()

@@ -68,6 +68,7 @@ def test_the_same_event_id_for_another_event_is_a_conflict() -> None:
         (b'{"data":{}}', 400, "`name`"),
         (b'{"name":5}', 400, "Expected `str`"),
         (b'{"name":""}', 400, "The event's name is empty."),
+        (b'{"name":"shop/*"}', 400, "'shop/*' is a prefix and names no event."),
         (b'{"name":"a\\u0000b"}', 400, "cannot be printed"),
         (b'{"name":"\xff"}', 400, "not an event"),
         (b'{"name":"x","data":[' + b"[" * 70 + b"]" * 70 + b"]}", 400, "deeper than 64"),
@@ -120,6 +121,17 @@ def test_a_function_is_started_with_json_and_its_result_is_waited_for() -> None:
         answer = await waiting
         assert running.clock.monotonic_ms() - at_ms < 10
         assert (answer.json["status"], answer.json["output"]) == ("completed", {"total": 9})
+
+    with_worker(check)
+
+
+@pytest.mark.parametrize(
+    "input", [b'"input":18446744073709551616', b'"input_msgpack":"?"', b'"input_msgpack":"\\u00e9"']
+)
+def test_an_input_that_cannot_be_stored_starts_nothing(input: bytes) -> None:
+    async def check(running: Engine, _: Peer) -> None:
+        answer = await ask(running.app, "POST", "/v1/runs", b'{"function":"shop/order",' + input + b"}")
+        assert (answer.status, answer.json["code"]) == (400, "bad_request")
 
     with_worker(check)
 
@@ -232,11 +244,13 @@ def test_a_queued_run_is_cancelled_at_once_and_only_once() -> None:
     simulate(main)
 
 
-@pytest.mark.parametrize("reason", ["a\0b", "x" * 1_025])
-def test_a_reason_that_not_every_store_takes_cancels_nothing(reason: str) -> None:
+@pytest.mark.parametrize(
+    "wanted", [{"reason": "a\0b"}, {"reason": "x" * 1_025}, {"cleanup_ms": 366 * 86_400_000 + 1}, {"cleanup_ms": 2**63}]
+)
+def test_what_not_every_store_takes_cancels_nothing(wanted: dict[str, Any]) -> None:
     async def check(running: Engine, _: Peer) -> None:
         run = await send(running)
-        answer = await ask(running.app, "POST", f"/v1/runs/{run}/cancel", {"reason": reason})
+        answer = await ask(running.app, "POST", f"/v1/runs/{run}/cancel", wanted)
         assert (answer.status, answer.json["code"]) == (400, "bad_request")
         assert (await ask(running.app, "POST", f"/v1/runs/{run}/cancel")).status == 202
 

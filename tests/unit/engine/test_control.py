@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
+from onward_engine import listing
 from onward_engine.engine import Engine
+from onward_engine.routes import bulk
 from onward_protocol.messages import (
     Ack,
     AppManifest,
@@ -190,6 +193,41 @@ def test_many_runs_are_started_again_once_for_a_request() -> None:
                 assert (await post(running, "/v1/bulk/rerun", wanted))[1]["count"] == 3
             runs = (await ask(running.app, "GET", "/v1/runs")).json["runs"]
             assert sorted(run["origin"] is None for run in runs) == [False] * 3 + [True] * 3
+
+    simulate(main)
+
+
+def test_a_request_that_is_repeated_leaves_alone_what_it_has_started() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            worker = await Peer(running).connect()
+            await worker.complete(await send(running))
+            wanted = {"status": ["completed"], "request": "r1"}
+            await post(running, "/v1/bulk/rerun", wanted)
+            [again, _first] = (await ask(running.app, "GET", "/v1/runs")).json["runs"]
+            await worker.complete(again["id"])
+            assert (await post(running, "/v1/bulk/rerun", wanted))[1]["count"] == 1
+            other = {**wanted, "request": "r2", "dry_run": True}
+            assert (await post(running, "/v1/bulk/rerun", other))[1]["count"] == 2
+            assert len((await ask(running.app, "GET", "/v1/runs")).json["runs"]) == 2
+
+    simulate(main)
+
+
+def test_a_request_looks_at_a_bounded_part_of_the_runs_even_if_it_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "LOOKED_MAX", 1)
+    monkeypatch.setattr(bulk, "LOOKS_MAX", 3)
+
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            await Peer(running, slots=0).connect()
+            for __ in range(5):
+                await send(running)
+            wanted: dict[str, Any] = {"where": "run.steps > 0"}
+            first = (await post(running, "/v1/bulk/cancel", wanted))[1]
+            assert (first["count"], first["cursor"] is None) == (0, False)
+            wanted["cursor"] = int(first["cursor"])
+            assert (await post(running, "/v1/bulk/cancel", wanted))[1]["cursor"] is None
 
     simulate(main)
 

@@ -124,6 +124,16 @@ def test_too_many_ticks_at_once_are_refused() -> None:
     with_worker(check)
 
 
+def test_there_are_no_ticks_beyond_all_calendars() -> None:
+    async def check(running: Engine, _: Peer) -> None:
+        schedule = "/v1/schedules/shop/nightly/0"
+        assert (await get(running, f"{schedule}/ticks?after_ms={2**53}"))["ticks"] == []
+        assert (await post(running, f"{schedule}/backfill", {"from_ms": 2**53, "until_ms": 2**53})).json["ticks"] == []
+        assert len((await get(running, f"{schedule}/ticks?after_ms={2**47}"))["ticks"]) == 10
+
+    with_worker(check)
+
+
 def test_what_is_no_schedule_is_not_found() -> None:
     async def check(running: Engine, _: Peer) -> None:
         for path in ("shop/nightly/2", "shop/order/0", "shop/nobody/0", "shop/nightly/x", "shop/nightly/0000001"):

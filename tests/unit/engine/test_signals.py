@@ -103,6 +103,7 @@ def test_an_id_makes_a_repeat_harmless_and_another_value_a_conflict() -> None:
         ("/v1/signals/go", {"id": "i" * 300}, 400, "The id is 300 bytes long"),
         ("/v1/signals/go", {"value": "v" * 600_000}, 413, "512 KiB are allowed"),
         ("/v1/signals/go", {"value_msgpack": "?"}, 400, "not base64"),
+        ("/v1/signals/go", {"value_msgpack": "\u00e9"}, 400, "not base64"),
         ("/v1/signals/go", b'{"value":18446744073709551616}', 400, "more than 64 bits"),
     ],
 )
@@ -135,6 +136,13 @@ def test_nobody_learns_more_than_that_a_token_is_unknown() -> None:
         answers = [await answering(running, token) for token in ("x" * 43, TOKEN[:-1], "short", "a%2Fb", "ü" * 40)]
         assert {(answer.status, answer.json["code"]) for answer in answers} == {(404, "unknown_callback")}
         assert len({answer.body for answer in answers}) == 1
+
+    with_worker(check, dev=False, token="secret")
+
+
+def test_what_comes_with_an_unknown_token_is_not_looked_at() -> None:
+    async def check(running: Engine, _: Peer) -> None:
+        assert (await answering(running, "x" * 43, body=b"no JSON")).status == 404
 
     with_worker(check, dev=False, token="secret")
 

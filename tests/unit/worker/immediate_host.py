@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from onward import Retry
 from onward import host as hosts
+from onward.attempt import StepAttempt, present
 from onward.function import Function
 from onward.host import Alarm, Answer, Cursors, StepCall
 from onward_protocol.messages import Assign, Due, EngineEntry, Event, Sleep, Wait
@@ -34,12 +35,12 @@ class ImmediateHost:
 
     async def step(self, call: StepCall) -> Any:
         self.asked.append((call.id, call))
-        token = hosts.in_step.set(True)
+        token = present.set(StepAttempt)
         try:
             value = call.fn(*call.args, **call.kwargs)
             value = await value if asyncio.iscoroutine(value) else value
         finally:
-            hosts.in_step.reset(token)
+            present.reset(token)
         return call.decode(call.encode(value))
 
     async def wait(self, name: str, wait: Wait, chain: object = None) -> EngineEntry:

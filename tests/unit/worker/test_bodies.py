@@ -1,6 +1,7 @@
 """Steps: attempts, delays, and what their bodies may not do."""
 
 import asyncio
+import gc
 import threading
 from functools import partial
 from random import Random
@@ -11,6 +12,7 @@ from onward.checkpoint import Checkpoint
 from onward.config import Retry
 from onward.errors import NonRetryable, RetryAfter, StepFailed, StepInsideStep
 from onward.host import Host
+from onward.run.bodies import Step
 from onward_protocol.messages import (
     AttemptFailed,
     Due,
@@ -27,6 +29,9 @@ from tests.support.loop import VirtualLoop
 from tests.support.paper_engine import PaperEngine, Program, call, finished, output_of, quiet, until
 
 FAST = Retry(attempts=3, backoff=0.001, factor=1, jitter=0)
+
+
+async def passing() -> None: ...
 
 
 def failing(times: int, error: Exception | None = None) -> Any:
@@ -331,3 +336,22 @@ async def test_a_barrier_is_durable_before_and_after() -> None:
         engine.store()
     await quiet(engine)
     await engine.runner.close()
+
+
+async def test_steps_that_have_ended_need_no_garbage_collector() -> None:
+    left: list[int] = []
+
+    async def function(host: Host) -> None:
+        for _ in range(20):
+            await host.step(call(passing))
+        left.append(sum(isinstance(one, Step) for one in gc.get_objects()))
+
+    gc.collect()
+    gc.disable()
+    try:
+        engine = PaperEngine(Program(function))
+        engine.start()
+        await finished(engine)
+    finally:
+        gc.enable()
+    assert left[0] <= 2

@@ -128,6 +128,11 @@ WRONG: list[Callable[[Context[Order]], Coroutine[Any, Any, Any]]] = [
     lambda ctx: ctx.wait_for_event(Paid, where="async.data.id == '\ud83d'"),
     lambda ctx: ctx.invoke(cast("Any", "shop/invoice"), "o1"),
     lambda ctx: ctx.start(cast("Any", odd), "o1"),
+    lambda ctx: ctx.sleep_until(cast("Any", 3)),
+    lambda ctx: ctx.send(Event("test/*", 1)),
+    lambda ctx: ctx.send(cast("Any", [Event("test/odd", 1)])),
+    lambda ctx: ctx.step.run("number", cast("Any", 5)),
+    lambda ctx: ctx.step.run(cast("Any", odd), cast("Any", 5)),
 ]
 
 

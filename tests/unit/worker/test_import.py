@@ -14,6 +14,8 @@ HEAVY = (
     "urllib.request",
     "sqlite3",
     "onward_engine",
+    "cryptography",
+    "opentelemetry",
 )
 
 

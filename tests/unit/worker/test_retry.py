@@ -56,3 +56,19 @@ def test_only_listed_errors_are_retried() -> None:
 
 def test_a_lost_worker_is_retried_whatever_the_policy_lists() -> None:
     assert decide(Retry(on=KeyError), 1, WorkerLost("killed"), 0.0) == 1_000
+
+
+def test_retry_after_nothing_is_at_once() -> None:
+    assert decide(Retry(), 1, RetryAfter(0), 0.9) == 0
+
+
+def test_retry_after_what_is_no_duration_says_so() -> None:
+    with pytest.raises(ValueError, match="RetryAfter, option 'delay': 'soon' is not a duration"):
+        RetryAfter("soon")
+
+
+def test_no_attempt_starts_after_the_total_time() -> None:
+    policy = Retry(attempts=21, backoff="10m", factor=1, jitter=0, max_time="45m")
+    assert decide(policy, 4, BOOM, 0.0, 35 * 60_000) == 600_000
+    assert decide(policy, 4, BOOM, 0.0, 35 * 60_000 + 1) is None
+    assert decide(policy, 1, RetryAfter("1h"), 0.0, 0) is None

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from onward.checkpoint import Checkpoint as Setting
 from onward.host import Host
 from onward_protocol.messages import (
@@ -224,6 +225,37 @@ async def test_a_cancelled_parked_run_takes_a_slot_to_clean_up() -> None:
     engine.runner.handle(Cancel("run_1", 1, 1, 1000, "stop"))
     run.entries.append(due(1))  # stands for the engine's own entry, so that it may be marked
     assert await finished(engine) == CancelledOutcome("stop")
+
+
+@pytest.mark.parametrize("said", ["a frame", "a slot", "a hello"])
+async def test_a_run_that_left_its_parking_place_by_itself_is_shown_as_parked_until_the_engine_can_know(
+    said: str,
+) -> None:
+    outside = asyncio.get_running_loop().create_future()
+
+    async def function(host: Host) -> str:
+        waiter = asyncio.create_task(host.wait("w", EventWait("e")))
+        await outside
+        clean_up = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.05, clean_up.set_result, None)
+        await clean_up
+        await host.step(call(passing))
+        waiter.cancel()
+        return "done"
+
+    engine = PaperEngine(Program(function))
+    await parked(engine)
+    outside.set_result(None)
+    await until(lambda: engine.runner.held()[0].state == "running")
+    assert engine.runner.shown()[0].state == "parked"
+    match said:
+        case "a slot":
+            engine.runner.handle(Wake("run_1", 1, (), slot=True))
+        case "a hello":
+            engine.runner.introduce()
+        case _:
+            await until(lambda: engine.runner.held()[0].last_seq > 1)
+    assert engine.runner.shown() == engine.runner.held()
 
 
 async def test_the_longest_parked_run_leaves_when_there_are_too_many() -> None:

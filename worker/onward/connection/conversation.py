@@ -68,6 +68,14 @@ class Runs(Protocol):
         """Return all runs in memory and those whose end is not acknowledged."""
         ...
 
+    def shown(self) -> tuple[Held, ...]:
+        """Return the same as the engine can know it from what was said."""
+        ...
+
+    def introduce(self) -> tuple[Held, ...]:
+        """Return the same for a Hello."""
+        ...
+
     def resend(self) -> None:
         """Send every unacknowledged frame again."""
         ...
@@ -121,7 +129,7 @@ class Conversation:
 
     def greet(self, link: Link) -> Uplink:
         """Begin the next connection. What is held is listed after everything that the one before has brought."""
-        held = self.runs.held()
+        held = self.runs.introduce()
         session = WorkerSession(
             self._hello(held),
             holdings=self._holdings,
@@ -269,7 +277,7 @@ class Conversation:
             session.beat_soon()
 
     def _refresh(self) -> None:
-        held = self.runs.held()
+        held = self.runs.shown()
         for item in held:
             if self._holdings.get(item.run) != item:
                 self._holdings.put(item)

@@ -165,15 +165,16 @@ class Course:
     def _deliver(self) -> bool:
         """Deliver the next entry. Returns False if there is none that can be."""
         head = self.replay.log[0]
-        expecting = self.replay.asked.get(key_of(head))
+        key = key_of(head)
+        expecting = self.replay.asked.get(key)
         if expecting is None or isinstance(expecting, Alarm):
             if self._is_computing:
                 return False  # a busy thread may ask for it; one that it interrupts has to be in the same call again
-            if expecting is None and key_of(head):
+            if expecting is None and key:
                 self._pass_over(head)
                 return True
         asked, entry = self.replay.take()
-        if self.unread and (read := self.unread.pop(key_of(entry), None)) and asked is not NOBODY:
+        if self.unread and (read := self.unread.pop(key, None)) and asked is not NOBODY:
             self._reading = asked
             self.errands.start(partial(read, entry), lambda _: self._hand_over_read(asked, entry))
         else:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from onward import host as hosts
+from onward.attempt import StepAttempt, present
 from onward.config import Retry
 from onward.errors import OnwardError
 from onward.replay.lineage import BRANCH
@@ -38,7 +39,7 @@ class Owner(Protocol):
 class Errands:
     """The errands of one residence. All methods are called on the loop, outside of any run's lineage."""
 
-    __slots__ = ("_context", "_later", "_loop", "_owner", "_resting", "_settle", "_tasks")
+    __slots__ = ("_base", "_later", "_loop", "_made", "_owner", "_resting", "_settle", "_tasks")
 
     def __init__(
         self,
@@ -50,8 +51,8 @@ class Errands:
         settle: Callable[[], None],
     ) -> None:
         self._loop = loop
-        self._context = context.copy()
-        self._context.run(enter_middleware)
+        self._base = context
+        self._made: Context | None = None  # most runs have no middleware
         self._owner = owner
         self._later = later
         self._settle = settle
@@ -69,6 +70,13 @@ class Errands:
     def context(self) -> Context:
         """Return a new context for middleware that does not belong to any place in the code."""
         return self._context.copy()
+
+    @property
+    def _context(self) -> Context:
+        if self._made is None:
+            self._made = self._base.copy()
+            self._made.run(enter_middleware)
+        return self._made
 
     def close(self) -> None:
         """Give all of them up."""
@@ -140,5 +148,5 @@ def enter_middleware() -> None:
     """Middleware belongs to no branch, as the body of a step."""
     BRANCH.set(None)
     hosts.host.set(None)
-    hosts.in_step.set(True)
+    present.set(StepAttempt)
     hosts.in_middleware.set(True)

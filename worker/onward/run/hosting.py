@@ -23,6 +23,7 @@ from onward_protocol.messages import (
 )
 
 from onward import host as hosts
+from onward.attempt import present
 from onward.errors import ConfigError, Evicted, OnwardError, StepInsideStep
 from onward.host import Cursors, StepCall
 from onward.replay.identity import hash_of, identity_of
@@ -57,6 +58,7 @@ class RunHost:
         self.cursors: Cursors = Cursors(max([assign.ord, *(event.ord for event in assign.events)]))
         self.context: Any = None
         self.threads: Threads | None = None
+        self.step_timeout_ms: int | None = function.timeouts.step_ms
         self._tags: dict[str, str] = {}
         self._lineage = (assign.run, *assign.origins)
         self._function = function
@@ -66,11 +68,6 @@ class RunHost:
     def retry(self) -> Retry:
         """See `Host`."""
         return self._function.retry
-
-    @property
-    def step_timeout_ms(self) -> int | None:
-        """See `Host`."""
-        return self._function.timeouts.step_ms
 
     @property
     def seed(self) -> str:
@@ -244,7 +241,7 @@ class RunHost:
 
     def _branch(self, name: str) -> Branch:
         """Return the calling branch of this run: a call from anywhere else could have another key on a replay."""
-        if hosts.in_step.get():
+        if present.get():
             raise StepInsideStep(f"'{name}' was called {hosts.place()}.")
         course = self._course
         if course.is_sealed:

@@ -13,6 +13,7 @@ from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Assign, CancelRequested, Failure, HandedBack, Held, Outcome, Parked, RunFailed
 
 from onward import host as hosts
+from onward.attempt import present
 from onward.errors import OnwardError, RunCancelled, StepFailed
 from onward.replay import hooks
 from onward.replay.journal import Reader
@@ -53,6 +54,7 @@ class Residence:
         self.function = function
         self.assign: Assign = replace(assign, segments=(), entries=())  # read once, they would stay here with the run
         self.stage: Literal["new", "running", "parked", "ended"] = "new"
+        self._unasked_at: int | None = None  # the newest frame when it last left its parking place by itself
         self.is_gone: bool = False
         self.leaves_because: str = "the worker stops"
         self.course: Course = Course(self, landlord, assign, checkpoint)
@@ -140,8 +142,9 @@ class Residence:
     def _enter(self, host: RunHost) -> None:
         BRANCH.set(Branch(self.course.turn))
         hosts.host.set(host)
-        hosts.in_step.set(False)
-        hosts.in_middleware.set(False)
+        if present.get():  # what starts the code may be middleware
+            present.set(None)
+            hosts.in_middleware.set(False)
 
     async def _run(self, host: RunHost) -> Any:
         host.context = self.function.make_context(host, self.assign, self._landlord.state)
@@ -169,7 +172,7 @@ class Residence:
     def asks_to_go(self) -> bool:
         """See `Owner`."""
         if self.stage == "parked" and self._has_moved and self._landlord.take_slot(self):
-            self.take_up()
+            self._take_up_unasked()
         return self.course.may_go
 
     def cancel(self, reason: str) -> None:
@@ -243,14 +246,20 @@ class Residence:
         self._landlord.parked(self)
 
     def take_up(self) -> None:
-        """The run has a slot again."""
-        self.stage = "running"
-        self.course.admit()
+        """The engine has given the run a slot, which it may have already."""
+        self._unasked_at = None
+        if self.stage == "parked":
+            self.stage = "running"
+            self.course.admit()
 
     def unpark(self) -> None:
         """The run has a slot again: go on."""
-        self.take_up()
+        self._take_up_unasked()
         self.course.settle()
+
+    def _take_up_unasked(self) -> None:
+        self.take_up()
+        self._unasked_at = self.course.outbox.window.last_seq
 
     def _watch_standstill(self) -> None:
         if self._standstill is None:
@@ -369,7 +378,20 @@ class Residence:
 
     @property
     def held(self) -> Held:
-        """The run as the engine wants to know it."""
+        """The run as it is."""
+        return self._held_as("running" if self.stage == "new" else self.stage)
+
+    @property
+    def shown(self) -> Held:
+        """The run as the engine can know it: one that left its parking place by itself has not said so yet."""
+        is_unsaid = self.stage == "running" and self._unasked_at == self.course.outbox.window.last_seq
+        return self._held_as("parked") if is_unsaid else self.held
+
+    def introduce(self) -> Held:
+        """Return the run as it is, for a Hello: what the engine has been told before counts no longer."""
+        self._unasked_at = None
+        return self.held
+
+    def _held_as(self, state: Literal["running", "parked", "ended"]) -> Held:
         window = self.course.outbox.window
-        state = "running" if self.stage == "new" else self.stage
         return Held(self.assign.run, self.assign.epoch, window.last_seq, window.acked_seq, self.course.known, state)

@@ -173,6 +173,14 @@ class Runner:
         """Return what is in memory. A run that has ended stays here until its last frame is acknowledged."""
         return tuple(residence.held for residence in self._runs.values())
 
+    def shown(self) -> tuple[Held, ...]:
+        """Return the same as the engine can know it from what was said: this is what both ends compare."""
+        return tuple(residence.shown for residence in self._runs.values())
+
+    def introduce(self) -> tuple[Held, ...]:
+        """Return what is in memory for a Hello."""
+        return tuple(residence.introduce() for residence in self._runs.values())
+
     def resend(self) -> None:
         """Send every unacknowledged frame again, per run in the order of `seq`."""
         for residence in self._runs.values():
@@ -262,6 +270,7 @@ class Runner:
         """
         if residence.stage != "parked":
             self.accepted += 1
+            residence.take_up()
             return True
         if not self.free:
             self._evict(residence, "full")
@@ -406,7 +415,6 @@ def _context_of_no_run() -> Context:
     context = copy_context()
     context.run(BRANCH.set, None)
     context.run(hosts.host.set, None)
-    context.run(hosts.in_step.set, False)
     context.run(SCOPE.set, None)
     context.run(present.set, None)
     return context

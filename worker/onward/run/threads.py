@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from onward import host as hosts
+from onward.attempt import present
 from onward.errors import Evicted, OnwardError, StepInsideStep
 from onward.replay.lineage import BRANCH, Branch
 from onward.replay.turn import Turn
@@ -140,7 +141,7 @@ class Threads:
         return end
 
     def _here(self) -> UserThread:
-        if hosts.in_step.get():
+        if present.get():
             raise StepInsideStep(f"a durable call was made {hosts.place()}.")
         thread = self._threads.get(threading.get_ident())
         if thread is None:

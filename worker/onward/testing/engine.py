@@ -242,6 +242,16 @@ class TestEngine:
     # -- until nothing moves
 
     async def _settle(self) -> None:
+        """Return when nothing moves, and nothing has while the test's picture of it was made: reading it takes turns of
+        the loop, all the more with middleware.
+        """
+        await self._until_still()
+        await self._look()
+        while await self._until_still():
+            await self._look()
+
+    async def _until_still(self) -> bool:
+        """Tell whether anything had to be waited for."""
         turns, end = 0, time.monotonic() + PATIENCE_S
         while (moving := await self._moving()) or self._is_alarm_due or not self._engine.connections:
             turns += 1
@@ -252,7 +262,7 @@ class TestEngine:
             assert time.monotonic() < end, (
                 f"still moving after {PATIENCE_S} s: {[(run.id, str(run.status)) for run in moving]}"
             )
-        await self._look()
+        return turns > 0
 
     async def _moving(self) -> list[Run]:
         await self._engine.committer.drained()

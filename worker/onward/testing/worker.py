@@ -161,6 +161,14 @@ class TestWorker:
         """See `Runs`."""
         return self._runner.held()
 
+    def shown(self) -> tuple[Held, ...]:
+        """See `Runs`."""
+        return self._runner.shown()
+
+    def introduce(self) -> tuple[Held, ...]:
+        """See `Runs`."""
+        return self._runner.introduce()
+
     def resend(self) -> None:
         """See `Runs`."""
         self._runner.resend()

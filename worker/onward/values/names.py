@@ -20,11 +20,12 @@ def check_name(owner: str, name: str, where: str = "") -> None:
     """Raise `ConfigError` if `name` cannot name an event or a step. `owner` begins the sentence."""
     from onward_protocol.ids import name_problem  # hashes and limits take 8 ms that `import onward` need not pay
 
+    check_text(owner, name, where)
     if problem := name_problem(name, NAME_BYTES_MAX):
         raise ConfigError(f"{owner}: the name {name!r} {problem}.", code="E0102", where=where)
 
 
-def check_text(owner: str, text: object) -> None:
+def check_text(owner: str, text: object, where: str = "") -> None:
     """Raise `ConfigError` naming `owner` if `text` is something else than text that can be written."""
     try:
         if isinstance(text, str):
@@ -32,7 +33,7 @@ def check_text(owner: str, text: object) -> None:
             return
     except UnicodeEncodeError:
         pass
-    raise ConfigError(f"{owner}: {text!r} is not valid text.", code="E0125")
+    raise ConfigError(f"{owner}: {text!r} is not valid text.", code="E0125", where=where)
 
 
 def check_scope(name: str) -> None:

@@ -164,6 +164,10 @@ def _payloads(needs: Needs, tables: PostgresTables) -> list[Question]:
     ]
 
 
+def _made_of(needs: Needs, tables: PostgresTables) -> list[Question]:
+    return [Question("made_of", (_keys(needs),), tables.take_made_of)]
+
+
 def _tags(needs: Needs, tables: PostgresTables) -> list[Question]:
     return [Question("tags", (_keys(needs),), tables.take_tags)]
 
@@ -297,6 +301,7 @@ _QUESTIONS: dict[Kind, Ask] = {
     "entries": _entries,
     "journal": _journals,
     "payload": _payloads,
+    "made_of": _made_of,
     "tags": _tags,
     "event": _events,
     "accepted": _accepted,

@@ -10,7 +10,7 @@ opens    event name      nothing; LOCKED against everybody else's events of that
 at       address         the waits there
 wait     (ord, key)      one wait; `waits`: all of a run, `some_wait`: whether there is one
 entries  (ord, pos)      engine entries above pos; above what is marked for pos -1
-journal, payload, tags   of a run, by ord
+journal, payload, tags   of a run, by ord; `made_of`: the ids of its events alone
 event, accepted, answer  by event id
 back     (name, after, since)   events to look back to
 head     function        the first that may be claimed; `later`, `due`: queue rows and waits that are due, by now_ms
@@ -35,7 +35,7 @@ Kind: TypeAlias = Literal[
     "id", "new", "static", "run", "key", "paths", "opens", "at", "wait", "waits", "some_wait", "entries", "journal",
     "payload", "event", "accepted", "answer", "back", "head", "later", "due", "next", "held", "session", "enter",
     "replica", "leave", "replicas", "duty", "sessions_at", "ended", "kept", "apps", "numbers",
-    "item", "items", "keep", "ripe", "tags",
+    "item", "items", "keep", "ripe", "tags", "made_of",
 ]  # fmt: skip
 
 HELD_BY_ANY = ""

@@ -15,6 +15,7 @@ class PurgeRows(RunRows, EventRows):
         """Begin with nothing read."""
         self._ended: dict[int, list[EndedRow]] = {}
         self._kept: dict[int, list[str]] = {}
+        self._made_of: dict[int, tuple[str, ...]] = {}
 
     def ended_after(self, ord: int, limit: int) -> list[EndedRow]:
         self.ask("ended", ord, limit)
@@ -29,11 +30,14 @@ class PurgeRows(RunRows, EventRows):
         return gone
 
     def drop_run(self, ord: int) -> tuple[str, ...]:
-        run = self.run_at(ord)
-        events = self.full(run).events
+        # Nothing is raised for what was not read: all the runs that go are then asked for at once.
+        is_read = self.ask("made_of", ord)
+        run = self._at(ord)
+        if run is None or not is_read:
+            return ()
         self.ords.put(run.id, None)
         self.runs.put(ord, None)
-        return events
+        return self._made_of[ord]
 
     def accepted_after(self, ord: int, limit: int) -> list[EventRow]:
         self.ask("kept", ord, limit)
@@ -45,6 +49,10 @@ class PurgeRows(RunRows, EventRows):
     def take_ended(self, ord: int, rows: list[Row]) -> None:
         """Note which runs are over."""
         self._ended[ord] = [EndedRow(*row) for row in rows]
+
+    def take_made_of(self, rows: list[Row]) -> None:
+        """Note of which events runs are made."""
+        self._made_of.update((ord, tuple(events)) for ord, events in rows)
 
     def take_kept(self, ord: int, rows: list[Row]) -> None:
         """Note which events there are."""

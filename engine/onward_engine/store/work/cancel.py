@@ -30,7 +30,9 @@ def cancel_abandoned(work: Work) -> None:
     """Cancel the children that the operation at hand left without a caller."""
     while work.abandoned:
         child, reason = work.abandoned.pop(0)
-        cancel(work, work.run(child), reason, CLEANUP_MS)
+        run = work.tables.run(child)
+        if run is not None:  # a store that has not read it yet hears of all of them at once
+            cancel(work, run, reason, CLEANUP_MS)
 
 
 def start_cleanup(work: Work, run: Run) -> None:
@@ -61,6 +63,6 @@ def _request(work: Work, run: Run, reason: str, cleanup_ms: int) -> None:
     run = work.write_entry(run, lambda pos: CancelRequested(pos, cleanup_ms, reason, work.now_ms))
     if run.status is Status.ASSIGNED:
         start_cleanup(work, run)
-    elif run.is_paused:
+    elif run.is_paused or not run.started_at_ms:
         offers.offer_again(work, run)
     waits.wake(work, run)

@@ -31,10 +31,13 @@ def offer(work: Work, run: Run, rank: int = AGAIN, due_at_ms: int = 0) -> None:
 
 
 def offer_again(work: Work, run: Run) -> None:
-    """Queue a run anew that is held from now on, or is not any more. One that is not queued stays where it is."""
+    """Queue a run anew that is held from now on, or is not any more. One that is not queued stays where it is.
+
+    One that is to clean up is not new, even if nobody has begun it: a pause of its function must not keep it.
+    """
     row = work.tables.queue_row(run.ord) if run.status in _IN_QUEUE else None
     if row is not None:
-        offer(work, run, row.rank, row.due_at_ms)
+        offer(work, run, row.rank if run.cancel_reason is None else AGAIN, row.due_at_ms)
 
 
 def withdraw(work: Work, run: Run) -> None:

@@ -41,7 +41,7 @@ def _purge_runs(work: Work, op: Purge) -> tuple[int, int | None, int]:
 
 
 def _drop(work: Work, op: Purge, row: EndedRow) -> None:
-    work.tables.drop_items(work.tables.run_at(row.ord).id)
+    work.tables.drop_items(row.id)
     for id in work.tables.drop_run(row.ord):
         event = work.tables.release_event(id)
         if event and event.runs == 0 and event.received_at_ms < op.events_before_ms:

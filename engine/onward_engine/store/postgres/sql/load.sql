@@ -124,6 +124,9 @@ WHERE live.tail > 0 AND live.state_bytes <= wanted.bytes_max ORDER BY journal.ru
 -- name: payloads
 SELECT run.ord, run.events, run.input, run.cause, ended.output, ended.failure FROM run LEFT JOIN ended USING (ord) WHERE run.ord = ANY($1::bigint[])
 
+-- name: made_of
+SELECT ord, events FROM run WHERE ord = ANY($1::bigint[])
+
 -- name: payload_events
 SELECT {event_columns} FROM run CROSS JOIN LATERAL unnest(run.events) AS wanted (id) JOIN event ON event.id = wanted.id
 WHERE run.ord = ANY($1::bigint[])
@@ -172,7 +175,7 @@ SELECT {replica_columns} FROM replica
 SELECT name, replica, epoch, until_ms FROM duty WHERE name = ANY($1::text[])
 
 -- name: ended_after
-SELECT run.ord, run.created_at_ms, ended.ended_at_ms FROM ended JOIN run USING (ord) WHERE ended.ord > $1::bigint ORDER BY ended.ord LIMIT $2::bigint
+SELECT run.ord, run.id, run.created_at_ms, ended.ended_at_ms FROM ended JOIN run USING (ord) WHERE ended.ord > $1::bigint ORDER BY ended.ord LIMIT $2::bigint
 
 -- name: kept_after
 SELECT ord, id, received_at_ms, runs FROM event WHERE ord > $1::bigint ORDER BY ord LIMIT $2::bigint

@@ -1,5 +1,5 @@
 -- name: ended_after
-SELECT ord, run.created_at_ms, ended.ended_at_ms FROM ended CROSS JOIN run USING (ord) WHERE ended.ord > ? ORDER BY ended.ord LIMIT ?
+SELECT ord, run.id, run.created_at_ms, ended.ended_at_ms FROM ended CROSS JOIN run USING (ord) WHERE ended.ord > ? ORDER BY ended.ord LIMIT ?
 
 -- name: ended_tail
 SELECT tail FROM ended WHERE ord = ?
