@@ -231,15 +231,15 @@ async def test_a_cancelled_parked_run_takes_a_slot_to_clean_up() -> None:
 async def test_a_run_that_left_its_parking_place_by_itself_is_shown_as_parked_until_the_engine_can_know(
     said: str,
 ) -> None:
-    outside = asyncio.get_running_loop().create_future()
+    outside, again = [asyncio.get_running_loop().create_future() for _ in range(2)]
 
     async def function(host: Host) -> str:
         waiter = asyncio.create_task(host.wait("w", EventWait("e")))
         await outside
-        clean_up = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(0.05, clean_up.set_result, None)
-        await clean_up
+        timer = asyncio.create_task(asyncio.sleep(60))  # so that it does not park again
+        await again
         await host.step(call(passing))
+        timer.cancel()
         waiter.cancel()
         return "done"
 
@@ -254,6 +254,7 @@ async def test_a_run_that_left_its_parking_place_by_itself_is_shown_as_parked_un
         case "a hello":
             engine.runner.introduce()
         case _:
+            again.set_result(None)
             await until(lambda: not engine.runner.held() or engine.runner.held()[0].last_seq > 1)
     assert engine.runner.shown() == engine.runner.held()
 
