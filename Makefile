@@ -128,7 +128,7 @@ fix: $(READY)
 
 # The files name versions and hashes only, so that they hold with any index.
 lock: $(READY)
-	@$(COMPILE) pyproject.toml --extra engine --extra postgres --extra crypto --extra otel --extra zstd --group dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra engine --extra postgres --extra crypto --extra otel --extra sentry --extra zstd --group dev --output-file requirements/dev.txt
 	@$(COMPILE) pyproject.toml --extra engine --constraint requirements/dev.txt --output-file requirements/engine.txt
 	@echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(MAKE) --no-print-directory locks

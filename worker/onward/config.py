@@ -9,7 +9,7 @@ from msgspec import Struct
 from onward_protocol import messages
 
 from onward.durations import DAY_MS, SLEEP_MS_MAX, Duration, duration_ms
-from onward.errors import ConfigError
+from onward.errors import ConfigError, OnwardError, RetryAfter, WorkerLost
 from onward.events import EventType
 from onward.values.names import check_name, check_text
 from onward.values.paths import key_problem, path_problem
@@ -109,6 +109,16 @@ class Retry(Struct, frozen=True, kw_only=True):
     def max_time_ms(self) -> int | None:
         """`max_time` in milliseconds."""
         return None if self.max_time is None else duration_ms(self.max_time)
+
+    def covers(self, error: BaseException) -> bool:
+        """Tell whether such an error is tried again at all, while attempts and time are left."""
+        match error:
+            case RetryAfter() | WorkerLost():  # asked for, or not the code's fault: no matter what the policy lists
+                return True
+            case OnwardError(retryable=False):
+                return False
+            case _:
+                return isinstance(error, self.on) and not isinstance(error, self.never_on)
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from onward.middleware.claim_check import ClaimCheck
     from onward.middleware.encryption import CannotDecrypt, Encryption
     from onward.middleware.logs import StructLog
+    from onward.middleware.sentry import Sentry
     from onward.middleware.tracing import OpenTelemetry
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PayloadInfo",
     "RunInfo",
     "SendNext",
+    "Sentry",
     "StepInfo",
     "StructLog",
     "WorkerInfo",
@@ -37,6 +39,7 @@ _LAZY = {
     "Encryption": "onward.middleware.encryption",
     "FileBlobStore": "onward.middleware.blobs",
     "OpenTelemetry": "onward.middleware.tracing",
+    "Sentry": "onward.middleware.sentry",
     "StructLog": "onward.middleware.logs",
 }
 

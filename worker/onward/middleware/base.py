@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from onward.config import Retry
 from onward.events import NO_META, Event
 
 T = TypeVar("T")
@@ -65,6 +66,13 @@ class StepInfo(Struct, frozen=True):
     attempts_max: int
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = {}
+    retry: Retry = Retry()
+
+    def is_last(self, error: BaseException) -> bool:
+        """Tell whether no attempt follows this one if it ends with `error`; a `max_time` that is over is not known
+        here.
+        """
+        return self.attempt >= self.attempts_max or not self.retry.covers(error)
 
 
 class PayloadInfo(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onward.config import Retry
-from onward.errors import OnwardError, RetryAfter, WorkerLost
+from onward.errors import RetryAfter
 
 
 def decide(policy: Retry, attempt: int, exc: BaseException, roll: float, spent_ms: int = 0) -> int | None:
@@ -11,21 +11,11 @@ def decide(policy: Retry, attempt: int, exc: BaseException, roll: float, spent_m
 
     `roll` in [0, 1) is the caller's random number for the jitter, `spent_ms` the time since the first attempt began.
     """
-    if attempt >= policy.attempts or not _is_retried(policy, exc):
+    if attempt >= policy.attempts or not policy.covers(exc):
         return None
     delay_ms = exc.delay_ms if isinstance(exc, RetryAfter) else _backoff_ms(policy, attempt, roll)
     is_late = policy.max_time_ms is not None and spent_ms + delay_ms > policy.max_time_ms
     return None if is_late else delay_ms
-
-
-def _is_retried(policy: Retry, exc: BaseException) -> bool:
-    match exc:
-        case RetryAfter() | WorkerLost():  # asked for, or not the code's fault: no matter what the policy lists
-            return True
-        case OnwardError(retryable=False):
-            return False
-        case _:
-            return isinstance(exc, policy.on) and not isinstance(exc, policy.never_on)
 
 
 def _backoff_ms(policy: Retry, attempt: int, roll: float) -> int:

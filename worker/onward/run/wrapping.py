@@ -43,7 +43,8 @@ class Wrapping(Struct, frozen=True):
         """Execute an attempt of a step inside of `wrap_step`."""
         if not self.chain.steps:
             return await body()
-        info = StepInfo(self.run, call.id, key, attempt, call.retry.attempts, tuple(call.args), dict(call.kwargs))
+        args, kwargs = tuple(call.args), dict(call.kwargs)
+        info = StepInfo(self.run, call.id, key, attempt, call.retry.attempts, args, kwargs, call.retry)
         return await self.chain.wrap_step(info, body)
 
     async def seal_step(self, key: str, output: bytes) -> tuple[bytes, bytes]:
