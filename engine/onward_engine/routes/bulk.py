@@ -76,14 +76,15 @@ async def cancel_runs(parts: Parts, asked: Asked[Nothing, BulkCancel]) -> BulkAn
 
 
 async def rerun_runs(parts: Parts, asked: Asked[Nothing, BulkRerun]) -> BulkAnswer:
-    """Start many runs again."""
-    wanted = asked.body
+    """Start many runs again. Those whose function nobody offers any more are left out."""
+    wanted, catalogue = asked.body, parts.catalogue
+    await catalogue.load()  # another engine may have registered the function
 
     async def rerun(run: Run) -> None:
         await parts.control.rerun(run.id, wanted.request)
 
     def is_meant(run: Run) -> bool:
-        return not parts.control.is_rerun(run, wanted.request)
+        return run.function in catalogue and not parts.control.is_rerun(run, wanted.request)
 
     return await _change(parts, wanted, wanted.status, rerun, is_meant)
 
@@ -142,7 +143,8 @@ ROUTES = (
         "POST",
         "/v1/bulk/rerun",
         rerun_runs,
-        f"Start the runs that a selection names once more, at most {CHANGED_MAX:,} in a request.",
+        f"Start the runs that a selection names once more, at most {CHANGED_MAX:,} in a request. Those whose function "
+        "nobody offers any more are left out.",
         status=202,
         refusals=(BAD_EXPRESSION,),
     ),

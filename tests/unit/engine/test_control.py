@@ -214,6 +214,20 @@ def test_a_request_that_is_repeated_leaves_alone_what_it_has_started() -> None:
     simulate(main)
 
 
+def test_runs_of_a_function_that_is_gone_do_not_keep_others_from_being_started_again() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            old = await Peer(running, apps=[versioned("1")]).connect()
+            for function in ("shop/order", "shop/new"):
+                started = await post(running, "/v1/runs", {"function": function})
+                await old.complete(started[1]["run"])
+            await Peer(running, instance="wrk_b", apps=[AppManifest("shop", "2", (ORDER,))]).connect()
+            wanted = {"status": ["completed"], "request": "r1"}
+            assert (await post(running, "/v1/bulk/rerun", wanted))[1]["count"] == 1
+
+    simulate(main)
+
+
 def test_a_request_looks_at_a_bounded_part_of_the_runs_even_if_it_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "LOOKED_MAX", 1)
     monkeypatch.setattr(bulk, "LOOKS_MAX", 3)
