@@ -95,7 +95,7 @@ def test_as_many_runs_are_listed_as_were_asked_for(system: System) -> None:
     ("arguments", "status", "said"),
     [
         (["runn"], 2, "Did you mean 'run'?"),
-        (["runs", "show", ""], 2, "a run's id is not empty"),
+        (["runs", "show", ""], 2, "'RUN': it is empty"),
         (["runs", "wait", "run_x", "--timeout", "soon"], 2, "'soon' is not a duration"),
         (["runs", "list", "--url", "http://127.0.0.1:port"], 2, "is no URL"),
         (["engine", "start", "--port", "99999"], 2, "99999"),

@@ -27,6 +27,9 @@ _LOOK_S = 5.0  # a connection that has broken silently is noticed within this ti
 _GOODBYE_S = 1.0
 _NOTIFY = "SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message"
 
+# The last is what the library raises that is asked for something while its connection ends.
+_BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.bus")
 
 
@@ -62,7 +65,7 @@ class PostgresBus(Service):
         while not self._is_stopping:
             try:
                 await self._carry(pause)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _BROKEN as error:
                 _log.debug("no messages between engines", reason=describe(error))
                 await pause.wait(error)
 

@@ -51,7 +51,8 @@ def fate(error: BaseException) -> Fate:
         return _OF_STATE.get(state) or _OF_CLASS.get(state[:2], Fate.BROKEN)
     if isinstance(error, asyncpg.InterfaceError):
         return Fate.AGAIN if "closed" in str(error) else Fate.BROKEN  # the library has no class for it
-    return Fate.AGAIN if isinstance(error, OSError | TimeoutError | EOFError) else Fate.BROKEN
+    lost = (OSError, TimeoutError, EOFError, asyncpg.InternalClientError)  # the last: asked while its connection ends
+    return Fate.AGAIN if isinstance(error, lost) else Fate.BROKEN
 
 
 def broken(error: BaseException) -> StoreError:

@@ -92,6 +92,7 @@ def test_a_text_that_the_database_cannot_store_is_found(text: str) -> None:
         (asyncpg.ReadOnlySQLTransactionError("x"), Fate.AGAIN),
         (asyncpg.ConnectionDoesNotExistError("x"), Fate.AGAIN),
         (asyncpg.InterfaceError("connection is closed"), Fate.AGAIN),
+        (asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"), Fate.AGAIN),
         (ConnectionResetError(), Fate.AGAIN),
         (TimeoutError(), Fate.AGAIN),
         (asyncpg.DiskFullError("x"), Fate.FULL),
