@@ -29,6 +29,7 @@ NAMES = (
     "idle",
     "payload",
     "postgres",
+    "promotion",
 )
 PEERS = "peers"
 """Other systems at the same work. Not part of `--smoke`: they are installed on first use."""

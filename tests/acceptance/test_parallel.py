@@ -5,8 +5,7 @@ branch.
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any
+import threading
 
 import pytest
 from onward import App, Checkpoint, Context, EventType, Retry, StepFailed, SyncContext, step
@@ -277,20 +276,22 @@ def test_a_thousand_branches_at_once_are_no_trouble(house: House, name: str) -> 
 
 
 @functions.function(str)
-def threads(ctx: SyncContext[str]) -> list[Any]:
-    begin = time.monotonic()
-    results = ctx.gather(*(lambda n=n: ctx.step.run("slow", slow, ctx.data, n) for n in range(5)))
-    return [*results, time.monotonic() - begin < 4]
+def threads(ctx: SyncContext[str]) -> list[int]:
+    return list(ctx.gather(*(lambda n=n: ctx.step.run("meet", meet, ctx.data, n) for n in range(5))))
 
 
-def slow(name: str, number: int) -> int:
+TOGETHER = threading.Barrier(5)
+
+
+def meet(name: str, number: int) -> int:
+    """Ends only if all five are in it at the same time."""
     note(f"{name} {number}")
-    time.sleep(1)
+    TOGETHER.wait(30)
     return number
 
 
 def test_a_blocking_function_gathers_in_threads(house: House, name: str) -> None:
-    assert house.run(threads, name) == [0, 1, 2, 3, 4, True]
+    assert house.run(threads, name) == [0, 1, 2, 3, 4]
     assert counts(house, steps_of(name, 5)) == {1}
 
 
