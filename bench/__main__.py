@@ -26,6 +26,7 @@ NAMES = (
     "recovery",
     "takeover",
     "backlog",
+    "flow",
     "idle",
     "payload",
     "postgres",

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from onward import Client
+from onward import Client, Event
 from onward.calls import RunRecord
 
 from . import report
 from .calls import all_over, outputs, records
-from .cluster import PATIENCE, Cluster
+from .cluster import PATIENCE, WORK, Cluster
 from .lab import Primitives, Site, medians, site
 from .processes import CPU_STEP_S, cpu_s, rss_max_kib
 from .report import Answer, Figure
@@ -53,10 +55,12 @@ class Queue:
     """Runs at the head that a worker has had."""
     put_s: list[float] = field(default_factory=list[float])
     """How long each request took."""
+    event: Callable[[int], Event[Any]] = lambda number: Queued(Job(number))
+    app: str = WORK
 
     async def put(self, count: int) -> None:
         for first in range(0, count, BATCH):
-            events = [Queued(Job(len(self.runs) + n)) for n in range(min(BATCH, count - first))]
+            events = [self.event(len(self.runs) + n) for n in range(min(BATCH, count - first))]
             begun = time.monotonic()
             sent = await self.client.send(*events)
             self.put_s.append(time.monotonic() - begun)
@@ -66,7 +70,7 @@ class Queue:
         """Let a worker have the next `count` runs, and perhaps a few more until it stops."""
         engine, first = self.cluster.engine.pid, self.taken
         ids = self.runs[first : first + count]
-        with self.cluster.worker():
+        with self.cluster.worker(self.app):
             before_s = cpu_s(engine)
             await self.client.wait(ids[-1], timeout=PATIENCE)
         used_s = max(cpu_s(engine) - before_s, CPU_STEP_S)
@@ -75,7 +79,7 @@ class Queue:
         report.check(await outputs(self.client, ids) == expected, "results of the queued runs")
         self.taken = await self._first_untouched(first + count)
         ends_ms = [run.ended_at_ms or 0 for run in found]
-        per_s = (count - 1) / (max(ends_ms) - min(ends_ms)) * 1000
+        per_s = (count - 1) / max(1, max(ends_ms) - min(ends_ms)) * 1000
         return Rate(per_s, used_s / (self.taken - first) * 1000)
 
     async def _first_untouched(self, place: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,9 +17,11 @@ COMMANDS = {
     "events": ("onward_cli.events", "List events, show one with the runs that it started."),
     "runs": ("onward_cli.runs", "List runs, show one, follow it, wait for its end, change it."),
     "functions": ("onward_cli.functions", "List functions, show one, start it, pause it."),
+    "queues": ("onward_cli.queues", "See what waits and for what, purge it, set limits."),
     "schedules": ("onward_cli.schedules", "List schedules, pause one, make up for ticks of the past."),
     "signals": ("onward_cli.signals", "Send signals to runs."),
     "workers": ("onward_cli.workers", "See who is connected."),
+    "probe": ("onward_cli.probe", "Ask the worker in this container whether it is live, or ready."),
     "version": ("onward_cli.version", "Print the version, and of what it depends on."),
 }
 """Where each command is, and what `worker --help` says of it without importing it. In the order in which somebody meets
@@ -76,6 +78,17 @@ def _guess(group: TyperGroup, ctx: Any, args: list[str]) -> None:
 app = typer.Typer(cls=Commands, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        import_module(COMMANDS["version"][0]).version()
+        raise typer.Exit
+
+
 @app.callback()
-def worker() -> None:
+def worker(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="As `worker version`.")
+    ] = False,
+) -> None:
     """Onward runs Python functions durably: every finished step is kept, over one outgoing WebSocket."""

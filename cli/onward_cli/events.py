@@ -25,7 +25,7 @@ _COLUMNS = ("id", "name", "key", "received", "runs")
 
 @app.callback()
 def events() -> None:
-    """List events, show one with the runs that it started."""
+    """List events, show one with the runs that it started or joined."""
 
 
 @app.command("list")
@@ -84,7 +84,7 @@ def take_back(client: SyncClient, event: EventId, *, quiet: Quiet = False) -> No
 @app.command()
 @connected
 def show(client: SyncClient, event: EventId, *, output: Output = Format.TABLE) -> None:
-    """Show an event with its data, and the runs that it started, newest first."""
+    """Show an event with its data, and the runs that it started or joined, newest first."""
     record = client.get_event(event)
     if output is not Format.TABLE:
         write_one({**plain(record), "runs": [run_fields(run) for run in record.runs]}, output)

@@ -29,7 +29,7 @@ CHILDREN_MAX = 50
 def tail(client: SyncClient, run: RunId, *, output: Output = Format.TABLE, quiet: Quiet = False) -> None:
     """Show each step of a run as it finishes, until the run is over.
 
-    Exit status: 0 completed, 1 failed or cancelled.
+    Exit status: 0 completed, 1 not completed.
     """
     from onward_cli.runs import check_completed
 

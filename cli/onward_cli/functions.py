@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from onward import SyncClient
+from msgspec import convert
+from onward import NotConnected, SyncClient
 from onward.lists import FunctionRecord
+from onward.queues import LimitRecord
 
 from onward_cli.arguments import FunctionId
 from onward_cli.connected import connected
 from onward_cli.options import Output, Quiet, Watch
 from onward_cli.output import Format, note, plain, write_one, write_rows, write_value
+from onward_cli.queues import limit_text
 from onward_cli.repeating import repeat
 from onward_cli.runs import check_completed
 from onward_cli.send import read_json
@@ -19,7 +22,9 @@ from onward_cli.send import read_json
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 _COLUMNS = ("id", "version", "starts at", "concurrency", "state")
-_ALONE = frozenset({"conditions", "cancel_rules", "start_timeout_ms", "finish_timeout_ms", "ticks", "recent"})
+_ALONE = frozenset(
+    {"conditions", "cancel_rules", "start_timeout_ms", "finish_timeout_ms", "ticks", "recent", "limits", "options"}
+)
 
 
 @app.callback()
@@ -48,8 +53,9 @@ def show(client: SyncClient, function: FunctionId, *, output: Output = Format.TA
     if output is not Format.TABLE:
         write_one(plain(record), output)
         return
-    told = {name: value for name, value in plain(record).items() if value not in (None, "", (), {}, False)}
-    write_one({**told, "state": _state(record), "recent": _recent(record)}, output)
+    told = {name: value for name, value in plain(record).items() if value not in (None, "", (), [], {}, False)}
+    told = {name: value for name, value in told.items() if name not in ("concurrency", "limits", "options")}
+    write_one({**told, **_options(record), "state": _state(record), "recent": _recent(record)}, output)
 
 
 @app.command()
@@ -72,7 +78,11 @@ def invoke(
     if not wait:
         write_one({"id": run, "function": function}, output)
         return
-    record = client.wait(run, timeout=None if timeout_ms is None else timeout_ms / 1000)
+    try:
+        record = client.wait(run, timeout=None if timeout_ms is None else timeout_ms / 1000)
+    except (KeyboardInterrupt, NotConnected):
+        note(f"run {run} goes on; wait for it: worker runs wait {run}", quiet=False)
+        raise
     check_completed(record)
     write_value(record.output, Format.JSON if output is Format.TABLE else output)
 
@@ -91,6 +101,11 @@ def resume(client: SyncClient, function: FunctionId, *, quiet: Quiet = False) ->
     """Begin new runs of a function again."""
     client.resume_function(function)
     note(f"function {function} begins runs again", quiet=quiet)
+
+
+def _options(one: FunctionRecord) -> dict[str, Any]:
+    limits = convert(one.limits, tuple[LimitRecord, ...])
+    return {**one.options, **{f"limit {limit.option}": limit_text(limit) for limit in limits}}
 
 
 def _line(one: FunctionRecord) -> dict[str, Any]:

@@ -13,7 +13,18 @@ LINE_COLUMNS: Final = ("id", "function", "status", "steps", "created", "took")
 STEP_COLUMNS: Final = ("key", "kind", "status", "attempts", "at", "took", "about")
 
 _NOT_LISTED: Final = frozenset(
-    {"events", "input", "output", "output_bytes", "error", "cancel_reason", "parent", "waiting_for", "progress"}
+    {
+        "events",
+        "input",
+        "output",
+        "output_bytes",
+        "error",
+        "cancel_reason",
+        "skip_reason",
+        "parent",
+        "waiting_for",
+        "progress",
+    }
 )
 
 
@@ -34,8 +45,9 @@ def run_line(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def step_line(step: StepRecord) -> dict[str, Any]:
-    """Return a step as a line of a table."""
+def step_line(step: StepRecord, due_at_ms: int | None = None) -> dict[str, Any]:
+    """Return a step as a line of a table; one that waits, with when time ends it."""
+    until = "" if due_at_ms is None else f"until {clock_time(due_at_ms)}"
     return {
         "key": step.key,
         "kind": step.kind,
@@ -43,7 +55,7 @@ def step_line(step: StepRecord) -> dict[str, Any]:
         "attempts": step.attempts,
         "at": clock_time(step.at_ms) if step.at_ms else "",
         "took": f"{step.took_ms}ms" if step.kind == "step" and step.status == "completed" else "",
-        "about": step.about or "",
+        "about": " ".join(filter(None, [step.about, until])),
     }
 
 

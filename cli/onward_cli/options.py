@@ -33,6 +33,12 @@ CheckpointText = Annotated[
 Insecure = Annotated[
     bool, typer.Option("--insecure", envvar="ONWARD_INSECURE", help="Allow http:// to another machine, unencrypted.")
 ]
+RunDir = Annotated[
+    str,
+    typer.Option(
+        "--run-dir", envvar="ONWARD_RUN_DIR", help="Directory of the heartbeat, one for each worker; none without it."
+    ),
+]
 Output = Annotated[Format, typer.Option("--output", "-o", envvar="ONWARD_OUTPUT", help="How data is written.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what was asked for, and errors.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")]

@@ -64,6 +64,11 @@ def plain(record: Struct) -> Row:
     return cast("Row", to_builtins(record))
 
 
+def countable(form: Format) -> Format:
+    """Return the form for what is counted: a number has no id."""
+    return Format.TABLE if form is Format.ID else form
+
+
 def note(sentence: str, *, quiet: bool) -> None:
     """Tell a person what has happened."""
     if not quiet:

@@ -45,6 +45,8 @@ KNOWN: Final[dict[str, Known]] = {
     "unknown_delayed_event": Known("E0428", "list those that wait: worker events delayed"),
     "queue_full": Known("E0429", "try again when fewer runs wait"),
     "shared": Known("E0430", "stop the other engines on this database"),
+    "unknown_option": Known("E0431", "list those that there are: worker queues show"),
+    "impossible_limit": Known("E0432", "give a number that the function could have in its code"),
     "internal": Known("E0405", "look into the engine's log"),
 }
 """By the engine's own code, which never changes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +14,12 @@ import typer
 from onward_cli.errors import CommandError, guarded
 from onward_cli.exits import Exit
 from onward_cli.logs import LogFormat, LogFormatOption
-from onward_cli.options import CheckpointText, Insecure, TokenFile, Url, Verbose, settings_of
+from onward_cli.options import CheckpointText, Insecure, RunDir, TokenFile, Url, Verbose, settings_of
 
 if TYPE_CHECKING:
     from onward.worker import Worker
+
+    from onward_cli.heart import Heart
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -65,6 +68,7 @@ def run(
         ),
     ] = True,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+    run_dir: RunDir = "",
     log_format: LogFormatOption = LogFormat.CONSOLE,
     verbose: Verbose = False,
 ) -> None:
@@ -80,6 +84,9 @@ def run(
     from onward_cli.supervised import take_supervisor, watch_for
 
     configure_logs(log_format, verbose=verbose)
+    from onward_cli.heart import Heart
+
+    heart = Heart(run_dir) if run_dir else None
     targets = [load(target) for target in apps]
     worker = _worker(
         targets[0] if len(targets) == 1 else targets,
@@ -101,7 +108,7 @@ def run(
         _show_banner(worker, concurrency)
     if with_parent:
         Thread(target=_end_with_parent, daemon=True).start()
-    run_loop(_serve(worker))
+    run_loop(_serve(worker, heart))
     leave(Exit.OK)
 
 
@@ -116,7 +123,7 @@ def _worker(target: Any, **options: Any) -> Worker:
     return worker
 
 
-async def _serve(worker: Worker) -> None:
+async def _serve(worker: Worker, heart: Heart | None) -> None:
     import asyncio
 
     import structlog
@@ -136,7 +143,8 @@ async def _serve(worker: Worker) -> None:
 
     tasks: set[asyncio.Task[None]] = set()
     Signals(finish, lambda number: tasks.add(asyncio.create_task(give_up(number))))
-    await worker.run()
+    async with heart.beating(worker) if heart else nullcontext():
+        await worker.run()
 
 
 def _end_with_parent() -> None:

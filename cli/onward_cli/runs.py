@@ -12,7 +12,7 @@ from onward import SyncClient
 from onward.calls import RunRecord
 from onward.lists import RunsWanted
 
-from onward_cli import following, steering
+from onward_cli import explaining, following, steering
 from onward_cli.arguments import RunId
 from onward_cli.connected import connected, selecting
 from onward_cli.errors import CommandError
@@ -74,11 +74,13 @@ def show(client: SyncClient, run: RunId, *, output: Output = Format.TABLE) -> No
         "waiting for": record.waiting_for,
         "progress": record.progress,
         "cancelled": record.cancel_reason,
+        "skipped": record.skip_reason,
     }
     told = {name: value for name, value in more.items() if value is not None}
     write_one({**run_line(record), **told, "output": record.output, "error": error_text(record)}, output)
     print()
-    write_rows([step_line(step) for step in steps], output, STEP_COLUMNS)
+    due = {} if record.is_over else {one.key: one.due_at_ms for one in client.why(run).awaited}
+    write_rows([step_line(step, due.get(step.key)) for step in steps], output, STEP_COLUMNS)
 
 
 @app.command()
@@ -90,7 +92,7 @@ def wait(
     timeout: Annotated[str | None, typer.Option("--timeout", help="Give up after so long, such as 30s or 5m.")] = None,
     output: Output = Format.JSON,
 ) -> None:
-    """Wait until a run is over and print its output. Exit status: 0 completed, 1 failed or cancelled, 7 timed out."""
+    """Wait until a run is over and print its output. Exit status: 0 completed, 1 not completed, 7 timed out."""
     from onward.config import option_ms
 
     timeout_ms = None if timeout is None else option_ms("worker runs wait", "--timeout", timeout)
@@ -107,6 +109,8 @@ def check_completed(record: RunRecord) -> None:
     if record.status != "completed":
         failed = record.error is not None
         what = f"run {record.id} failed: {error_text(record)}" if failed else f"run {record.id} was {record.status}"
+        if record.skip_reason:
+            what += f": {record.skip_reason}"
         advice = f"look at its steps: worker runs show {record.id}"
         raise CommandError("E0303", what, advice=advice, status=Exit.RUN_FAILED)
 
@@ -122,7 +126,7 @@ def pages(client: SyncClient, wanted: RunsWanted, limit: int, unclear: list[int]
             return
 
 
-for _command in (following.tail, following.trace, following.export):
+for _command in (explaining.why, following.tail, following.trace, following.export):
     app.command()(_command)
 for _command in (steering.cancel, steering.rerun, steering.fork, steering.pause, steering.resume):
     app.command()(_command)

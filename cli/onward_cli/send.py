@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from onward_cli.errors import CommandError, guarded
 from onward_cli.options import Insecure, Output, Quiet, TokenFile, Url, Verbose, client_of
 from onward_cli.output import Format, write_rows
+
+if TYPE_CHECKING:
+    from onward import SyncClient
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -73,10 +77,10 @@ def send(
     event = Event(name, read_json(data), id=id, key=key, at_ms=_at_ms(at), delay_ms=_delay_ms(delay))
     with client_of(url, token_file, insecure=insecure) as client:
         [sent] = client.send(event)
-    runs = [run.id for run in sent.runs]
-    if not runs and not quiet:
-        later = "it comes in later" if delay or at else f"no function that the engine knows starts at {name!r}"
-        print(f"note: stored, but {later}", file=sys.stderr)
+        runs = [run.id for run in sent.runs]
+        if not runs and not quiet:
+            later = "it comes in later" if sent.due_at_ms else _nobody_starts(client, name)
+            print(f"note: stored, but {later}", file=sys.stderr)
     match output:
         case Format.ID:
             write_rows([{"id": run} for run in runs], output, ())
@@ -84,6 +88,13 @@ def send(
             write_rows([{"event": sent.id, "run": run} for run in runs or [""]], output, ("event", "run"))
         case _:
             write_rows([{"id": sent.id, "runs": runs}], output, ())
+
+
+def _nobody_starts(client: SyncClient, name: str) -> str:
+    found = f"no function that the engine knows starts at {name!r}"
+    known = {trigger for function in client.list_functions() for trigger in function.triggers}
+    close = get_close_matches(name, known, n=1)
+    return f"{found}; did you mean {close[0]}?" if close else found
 
 
 def read_json(text: str) -> Any:

@@ -15,7 +15,7 @@ from onward_cli.connected import connected, selecting
 from onward_cli.errors import CommandError
 from onward_cli.exits import Exit
 from onward_cli.options import Output, Quiet, Yes
-from onward_cli.output import Format, note, write_one
+from onward_cli.output import Format, countable, note, write_one
 from onward_cli.send import read_json
 
 OneRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's id; without one, those of the options.")]
@@ -126,7 +126,7 @@ def _change_many(
             "E0508", "say which runs", advice="name one, or give an option such as --status failed or --since 1d"
         )
     found: BulkResult = change(not is_agreed)
-    write_one({"runs": found.count, "sample": list(found.sample), "done": is_agreed}, _countable(output))
+    write_one({"runs": found.count, "sample": list(found.sample), "done": is_agreed}, countable(output))
     if not is_agreed and found.count:
         raise CommandError(
             "E0510",
@@ -134,7 +134,3 @@ def _change_many(
             advice="give the same command with --yes",
             status=Exit.USAGE,
         )
-
-
-def _countable(output: Format) -> Format:
-    return Format.TABLE if output is Format.ID else output

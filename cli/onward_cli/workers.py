@@ -16,7 +16,7 @@ from onward_cli.repeating import repeat
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-_COLUMNS = ("id", "apps", "slots", "free", "held", "state", "connected")
+_COLUMNS = ("id", "apps", "slots", "free", "held", "state", "connected", "labels")
 
 
 @app.callback()
@@ -48,4 +48,5 @@ def _line(one: WorkerRecord) -> dict[str, Any]:
         "held": one.held,
         "state": "draining" if one.draining else "ready",
         "connected": clock_time(one.connected_at_ms),
+        "labels": " ".join(f"{name}={value}" for name, value in one.labels.items()),
     }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onward_protocol.messages import AppManifest
+from onward_protocol.messages import AppManifest, FunctionManifest
 
+from .model import Item
 from .rules.triggers import Catalog
 from .store.port import Store
+from .store.tables import LIMIT, PAUSE, limits_of
 
 
 class Catalogue:
@@ -42,6 +44,24 @@ class Catalogue:
         if function not in self and self._store.is_shared:
             await self.load()
         return function in self
+
+    def function(self, function: str) -> FunctionManifest | None:
+        """Return a function as it is registered."""
+        return self._index.functions.get(function)
+
+    async def paused(self) -> set[str]:
+        """Return the functions that begin no new runs, as the store knows them now."""
+        return {item.name for item in await self._kept(PAUSE)}
+
+    async def limits(self) -> dict[tuple[str, str], int]:
+        """Return the limits that were set, by function and option, as the store knows them now."""
+        return limits_of(await self._kept(LIMIT))
+
+    async def _kept(self, kind: str) -> list[Item]:
+        found: list[Item] = []
+        while page := await self._store.items(kind, "", found[-1].name if found else ""):
+            found += page
+        return found
 
     def __contains__(self, function: str) -> bool:
         return function in self._index.functions

@@ -45,6 +45,7 @@ from .store.port import (
     Resume,
     ResumeRun,
     SendSignal,
+    SetLimit,
     StartRun,
     Store,
     StoreFull,
@@ -60,7 +61,7 @@ STOPPING = "stopping"
 # Whoever sent one of these waits for an answer and can try again. All others carry work that exists nowhere else.
 _REPEATABLE = (
     *(Ingest, DropEvent, HoldSchedule, Backfill, StartRun, CancelRun, PauseRun, ResumeRun, PauseFunction, Repeat),
-    *(SendSignal, AnswerCallback),
+    *(SendSignal, AnswerCallback, SetLimit),
     *(Enter, Confirm, Register, Resume, Remind),
     *(Boot, Present, TakeOver, HoldDuty, Purge),
 )

@@ -82,6 +82,10 @@ class Connections:
         found = [one for one in roomy if not one.is_left_alone]
         return min(found, key=lambda one: (-one.free, one.instance), default=None)
 
+    def serving(self, function: str) -> list[Connection]:
+        """Return those that can run a function."""
+        return list(self._serving.get(function, ()))
+
     @property
     def functions(self) -> set[str]:
         """Return what the workers that are connected here can run."""

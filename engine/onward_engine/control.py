@@ -14,7 +14,7 @@ from .model import Run
 from .rules.events import BadEvent
 from .rules.forks import Frame, NotForkable, Past, past_before
 from .settings import Settings
-from .store.port import PauseFunction, PauseRun, Rejected, Repeat, ResumeRun, Store
+from .store.port import LimitSet, PauseFunction, PauseRun, Rejected, Repeat, ResumeRun, SetLimit, Store
 
 UNKNOWN_STEP = "unknown_step"
 
@@ -46,6 +46,10 @@ class Control:
     async def pause_function(self, function: str, *, is_paused: bool) -> bool:
         """Begin no new runs of a function, or begin them again. False if nobody offers it."""
         return await self._committer.commit(PauseFunction(self._clock.wall_ms(), function, is_paused))
+
+    async def set_limit(self, function: str, option: str, limit: int | None, by: str) -> LimitSet:
+        """Have an option of a function give another limit than its code; None: what that says."""
+        return await self._committer.commit(SetLimit(self._clock.wall_ms(), function, option, limit, by))
 
     async def rerun(self, run: str, key: str = "") -> str | None:
         """Start a run with the same input and events; with a `key`, at most one. Returns its id; None if there is no

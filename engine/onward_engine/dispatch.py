@@ -8,10 +8,11 @@ them looks at the other's side.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import structlog
+from onward_protocol.limits import MIB
 from onward_protocol.messages import EngineEntry, Halt, Wake
 
 from .assignments import Assignments
@@ -26,6 +27,8 @@ from .store.port import SUPERSEDED, Admit, Claim, Fenced, GiveBack, Halted, Noti
 
 # A burst is spread over the workers in claims of this size; while it lasts, each claim is twice as large.
 CLAIM_FIRST = 8
+CLAIM_BYTES = 16 * MIB
+"""Events of runs that are claimed together: as many as a batch may have, or hundreds of ordinary runs."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.dispatch")
 
@@ -154,7 +157,7 @@ class Dispatch:
             return
         for assignment in outcome:
             self._assign(connection, assignment)
-        self._note_size(functions, is_full=len(outcome) == limit)
+        self._note_size(functions, outcome, is_full=len(outcome) == limit)
 
     def _refused(self, connection: Connection, rejected: Rejected) -> None:
         if rejected.code == SUPERSEDED:
@@ -163,8 +166,12 @@ class Dispatch:
         else:  # look again with the next beat, not at once: it may be refused again
             _log.error("claim rejected", code=rejected.code, reason=rejected.message)
 
-    def _note_size(self, functions: set[str], *, is_full: bool) -> None:
+    def _note_size(self, functions: set[str], claimed: Sequence[Assignment], *, is_full: bool) -> None:
+        """Claim more at a time as long as there is more, and fewer of those that carry much: all are in memory."""
         self._claim_size = min(self._claim_size * 2, self._claim_max) if is_full else CLAIM_FIRST
+        carried = sum(len(event.data) for one in claimed for event in one.events)
+        if carried:
+            self._claim_size = max(1, min(self._claim_size, CLAIM_BYTES * len(claimed) // carried))
         if is_full:
             self._waiting |= functions
         if self._waiting:

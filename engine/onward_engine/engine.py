@@ -45,8 +45,12 @@ from .greeting import Greeter
 from .guards import Guards
 from .ingest import Ingest
 from .listing import Listing
+from .loads import Loads
 from .missed import report_missed
 from .progress import Progress
+from .queues import Queues
+from .rates import Rates
+from .reasons import Reasons
 from .routes import Parts
 from .settings import Settings
 from .sharing import Sharing
@@ -102,6 +106,11 @@ class Engine:
         self.doubts = Doubts(self.committer)
         report_missed(self.committer)
         self.counts = Counts(self.committer)
+        self.loads = Loads(self.connections, self.clock, self.ids.replica)
+        self.queues = Queues(self.store, self.catalogue, self.loads, self.clock)
+        rates = Rates(self.committer, self.clock)
+        self.reasons = Reasons(self.store, self.catalogue, self.loads, rates, self.clock, self.settings)
+        self.reasons.has_company = self._has_company
         greeter = Greeter(
             committer=self.committer,
             connections=self.connections,
@@ -293,6 +302,7 @@ class Engine:
             endings=self.endings,
             followers=self.followers,
             gateway=self.gateway,
+            loads=self.loads,
             clock=self.clock,
             settings=self.settings,
         )
@@ -307,15 +317,21 @@ class Engine:
             catalogue=self.catalogue,
             connections=self.connections,
             listing=Listing(self.store, self.catalogue),
+            reasons=self.reasons,
+            queues=self.queues,
             store=self.store,
             timetable=self.timetable,
             settings=self.settings,
             is_ready=lambda: self._is_ready,
             metrics=self._metrics,
             advance=self.test_time.advance if self.test_time else None,
-            has_company=lambda: self.sharing is not None and self.sharing.has_company,
+            has_company=self._has_company,
         )
         return Door(self._access(), parts, self.gateway)
+
+    def _has_company(self) -> bool:
+        """Whether other engines work on the same store."""
+        return self.sharing is not None and self.sharing.has_company
 
     def _make_timekeeper(self) -> Timekeeper | None:
         """Engines that share a store share its clock, and none of them is to move what all of them wait for."""

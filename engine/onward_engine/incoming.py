@@ -10,7 +10,7 @@ from .rules.events import BadEvent, check_due
 from .rules.events import check as check_sendable
 
 
-class Incoming(Struct, frozen=True, kw_only=True):
+class Incoming(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One event. With an `id` of the sender's own a repeat is answered as the first time; `ts` is in milliseconds since
     the epoch. It comes in at `at_ms`, or `delay_ms` from now; in a year at the latest.
     """

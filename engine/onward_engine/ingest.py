@@ -68,14 +68,18 @@ class Ingest:
         op = StartRun(now_ms=self._clock.wall_ms(), run=run, function=function, input=input)
         return await self._committer.commit(op, len(input))
 
-    async def cancel(self, run: str, reason: str = "", cleanup_ms: int = CLEANUP_MS) -> str:
-        """Cancel a run; a running one gets `cleanup_ms`. Returns cancelled, cancelling, terminal or unknown."""
+    async def cancel(
+        self, run: str, reason: str = "", cleanup_ms: int = CLEANUP_MS, *, is_for_waiting: bool = False
+    ) -> str:
+        """Cancel a run; a running one gets `cleanup_ms`. Returns cancelled, cancelling, terminal or unknown; with
+        `is_for_waiting` also begun, for one that is left alone because it has.
+        """
         if len(reason.encode()) > REASON_BYTES_MAX or "\0" in reason:
             message = f"A reason is a text of at most {REASON_BYTES_MAX:,} bytes, without the character 0."
             raise Refused(Rejected("bad_request", message))
         if cleanup_ms > WAIT_MS_MAX:
             raise Refused(Rejected("bad_request", "A run may clean up for at most 366 days."))
-        op = CancelRun(now_ms=self._clock.wall_ms(), run=run, reason=reason, cleanup_ms=cleanup_ms)
+        op = CancelRun(self._clock.wall_ms(), run, reason, cleanup_ms, is_for_waiting)
         return await self._committer.commit(op)
 
     async def _check(self, events: Sequence[Incoming], now_ms: int) -> None:

@@ -18,6 +18,7 @@ from .catalogue import Catalogue
 from .model import Run
 from .rules.conditions import OWN, Subject
 from .rules.expressions import Expression, ExpressionError, condition
+from .rules.flow.names import has_value
 from .store.port import RunFilter, Store
 from .views import RunView, run_view
 
@@ -76,16 +77,17 @@ class Listing:
         where = condition(wanted.where, _VARIABLES, _SHAPES) if wanted.where else None
         event = await self._store.event(wanted.event) if wanted.event else None
         if event is not None:
-            wanted = structs.replace(wanted, event="", filter=self._of_event(wanted.filter, event))
+            joined = await self._store.joined(event.id)
+            wanted = structs.replace(wanted, event="", filter=self._of_event(wanted.filter, event, joined))
         if where is None and not wanted.event and not wanted.key:
             page = await self._store.runs(wanted.filter)
             return Found(page.runs, page.next)
         return await self._look(wanted, where)
 
-    def _of_event(self, wanted: RunFilter, event: Event) -> RunFilter:
-        """Name the runs that an event can have started: they are called after it."""
+    def _of_event(self, wanted: RunFilter, event: Event, joined: tuple[str, ...]) -> RunFilter:
+        """Name the runs that an event has joined, and those that it can have started: they are called after it."""
         functions = [function.id for app in self._catalogue.apps for function in app.functions]
-        started = [derived_id("run", event.id, function) for function in functions]
+        started = [*(derived_id("run", event.id, function) for function in functions), *joined]
         handlers = [derived_id("run", run, _ON_FAILURE_KEY) for run in started]
         ids = {*started, *handlers}
         return structs.replace(wanted, ids=tuple(ids if wanted.ids is None else ids & set(wanted.ids)))
@@ -174,23 +176,16 @@ _INLINE_BYTES = 4096
 def _has_event(run: Run, events: Sequence[Event], wanted: Selection) -> bool:
     if wanted.event and not any(_is_named(event.name, wanted.event) for event in events):
         return False
-    return not wanted.key or _limit_key_of(run) == wanted.key or any(event.key == wanted.key for event in events)
+    return not wanted.key or has_key(run, wanted.key) or any(event.key == wanted.key for event in events)
 
 
 def _is_named(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _limit_key_of(run: Run) -> str:
-    """Return the value by which a run's concurrency is limited."""
-    _, separator, value = run.flow_key.partition("=")
-    if not separator:
-        return ""
-    try:
-        found: object = msgspec.json.decode(value)
-    except msgspec.MsgspecError:
-        return value
-    return found if isinstance(found, str) else value
+def has_key(run: Run, value: str) -> bool:
+    """Tell whether a run is under a limit for this value of its key."""
+    return any(has_value(flow.key, value) for flow in run.flow)
 
 
 def _evaluate(where: Expression, run: Run, events: Sequence[Event]) -> bool:

@@ -30,7 +30,7 @@ _HAPPENED = {
     "struck": ("onward_strikes", "Takeovers of a run that had made no progress since it was assigned."),
     "charged": ("onward_worker_lost", "Losses of workers that were charged to a run: a step of it fails, or the run."),
 }
-_ENDS = ("completed", "failed", "cancelled")
+_ENDS = ("completed", "failed", "cancelled", "skipped")
 
 
 class Page(Collector):

@@ -23,13 +23,34 @@ class Status(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # one of its function's options let it not begin
 
     @property
     def is_terminal(self) -> bool:
         return self in TERMINAL
 
 
-TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.SKIPPED})
+
+
+class Flow(Struct, frozen=True, array_like=True, gc=False):
+    """One limit that a run is under, together with all other runs of the same `key`.
+
+    `option` says where its function declares it, `limit` how much that was when the run was made. `is_whole`: its place
+    is kept from the first assignment to the end, and not given back while the run is parked. `is_shared`: runs of
+    several functions are under it.
+    """
+
+    key: str
+    option: str
+    limit: int
+    is_whole: bool = False
+    is_shared: bool = False
+
+    @property
+    def is_throttle(self) -> bool:
+        """Whether it limits how often runs begin, and not how many there are."""
+        return self.option == "throttle"
 
 
 class Run(Struct, frozen=True, kw_only=True, gc=False):
@@ -56,8 +77,7 @@ class Run(Struct, frozen=True, kw_only=True, gc=False):
     state_bytes: int = 0
     events: tuple[str, ...] = ()
     input: bytes = b""
-    flow_key: str = ""
-    flow_limit: int = 0
+    flow: tuple[Flow, ...] = ()
     parent: str = ""
     parent_key: str = ""
     cause: Failure | None = None

@@ -62,7 +62,20 @@ class Registered(Struct, frozen=True, array_like=True, tag="registered"):
     """Apps have changed."""
 
 
-Item = Changed | Ready | Queued | Finished | Followed | Written | Moved | Registered
+class Loaded(Struct, frozen=True, array_like=True, tag="loaded"):
+    """The workers of an engine that have this app, or this function if it asks for labels: their slots, those that are
+    busy, and those that are free.
+    """
+
+    replica: str
+    name: str
+    workers: int = 0
+    slots: int = 0
+    busy: int = 0
+    free: int = 0
+
+
+Item = Changed | Ready | Queued | Finished | Followed | Written | Moved | Registered | Loaded
 
 
 class _Message(Struct, array_like=True):

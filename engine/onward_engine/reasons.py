@@ -1,45 +1,80 @@
-"""What a run waits for that is not at work, in a few words for people. Only what this engine knows."""
+"""Why a run is where it is: what `rules.flow.reasons` has to know is collected here, from the store and the workers."""
 
 from __future__ import annotations
 
-from onward_protocol.messages import FunctionManifest
+from collections.abc import Callable
 
-from .connections import Connections
-from .model import Run, Status
+from msgspec.structs import replace
+from onward_protocol.messages import AppManifest, FunctionManifest
+
+from .catalogue import Catalogue
+from .clock import Clock
+from .loads import Loads
+from .model import Item, Run, Status
+from .rates import Rates
+from .rules.flow.entry import kind_of
+from .rules.flow.facts import Queued
+from .rules.flow.keys import THROTTLE
+from .rules.flow.known import Known
+from .rules.flow.reasons import Why, why
+from .rules.triggers import Catalog
+from .settings import Settings
 from .store.port import Store
-from .store.tables import PAUSE
+from .store.work.gathering import gathered_of
+from .store.work.throttles import passed
 
 _QUEUED = (Status.QUEUED, Status.READY, Status.ORPHANED)
 
 
-async def paused_functions(store: Store) -> frozenset[str]:
-    """Return the functions that begin no new runs."""
-    return frozenset([item.name for item in await store.items(PAUSE, "")])
+class Reasons:
+    """Explains runs. `has_company` tells whether other engines give places back as well."""
 
+    def __init__(
+        self, store: Store, catalogue: Catalogue, loads: Loads, rates: Rates, clock: Clock, settings: Settings
+    ) -> None:
+        self.has_company: Callable[[], bool] = lambda: False
+        self._store = store
+        self._catalogue = catalogue
+        self._loads = loads
+        self._rates = rates
+        self._clock = clock
+        self._times = settings.times
 
-def waiting_for(
-    run: Run, function: FunctionManifest | None, connections: Connections, *, is_function_paused: bool, is_alone: bool
-) -> str | None:
-    """Return what a run waits for; None if it is at work, or over, or waits for what its own code has asked for.
+    async def why(self, run: Run) -> Why:
+        """Say why a run is where it is. The parts of the answer are read one after the other, and a run may move on
+        meanwhile: whoever wants to be sure asks again.
+        """
+        function = self._catalogue.function(run.function)
+        known = Known(
+            now_ms=self._clock.wall_ms(),
+            run=run,
+            catalog=await self._catalog(function),
+            crew=self._loads.crew(run, function.labels if function else {}),
+            times=self._times,
+        )
+        if run.status is Status.PARKED:
+            known.awaited = tuple(await self._store.awaited(run.id))
+        elif run.status in _QUEUED and (queued := await self._store.queued(run.id)):
+            known.queued = queued
+            await self._look_closer(known, queued)
+        return why(known)
 
-    `is_alone`: no other engine may have workers for it.
-    """
-    if run.status.is_terminal:
-        return None
-    if run.is_held:
-        return "somebody to resume it"
-    if run.status not in _QUEUED:
-        return None
-    if is_function_paused and not run.started_at_ms:
-        return f"somebody to resume the function {run.function}"
-    return _worker_for(run, function, connections) if is_alone else None
+    async def _look_closer(self, known: Known, queued: Queued) -> None:
+        if queued.state == "limited":
+            known.holders = await self._store.holders(queued.flow_key)
+            known.freed_per_ms = None if self.has_company() else self._rates.per_ms(queued.flow_key)
+            item = await self._item(THROTTLE, queued.flow_key)
+            known.arrival_us = passed(item).arrival_us if item else 0
+        elif queued.state == "gathering":
+            item = await self._item(kind_of(queued.flow_key), queued.flow_key)
+            if item is not None:
+                known.gathered, known.due_at_ms = gathered_of(item), item.due_at_ms
 
+    async def _item(self, kind: str, owner: str) -> Item | None:
+        return next(iter(await self._store.items(kind, owner, limit=1)), None)
 
-def _worker_for(run: Run, function: FunctionManifest | None, connections: Connections) -> str | None:
-    workers = [one for one in connections if run.function in one.functions]
-    if any(one.free > 0 for one in workers):
-        return None
-    if workers:
-        return "a free slot"
-    labels = ", ".join(f"{key}={value}" for key, value in sorted(function.labels.items())) if function else ""
-    return f"a worker that has the function {run.function}" + (f" and the labels {labels}" if labels else "")
+    async def _catalog(self, function: FunctionManifest | None) -> Catalog:
+        """Return what counts now for one function; what triggers it does not matter here."""
+        paused, limits = await self._catalogue.paused(), await self._catalogue.limits()
+        functions = (replace(function, triggers=()),) if function else ()
+        return Catalog((AppManifest("", functions=functions),), paused, limits)

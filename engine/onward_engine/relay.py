@@ -21,8 +21,9 @@ from .connections import Connections
 from .dispatch import Dispatch
 from .endings import Endings
 from .followers import Followers
+from .loads import Loads
 from .model import Status
-from .news import Changed, Finished, Followed, Item, Moved, Queued, Ready, Registered, Written, decode, encode
+from .news import Changed, Finished, Followed, Item, Loaded, Moved, Queued, Ready, Registered, Written, decode, encode
 from .service import Service
 from .store.port import Notices, Remind
 
@@ -49,6 +50,7 @@ class Relay(Service):
         endings: Endings,
         followers: Followers,
         catalogue: Catalogue,
+        loads: Loads,
         clock: Clock,
     ) -> None:
         self.has_company = True
@@ -60,6 +62,7 @@ class Relay(Service):
         self._endings = endings
         self._followers = followers
         self._catalogue = catalogue
+        self._loads = loads
         self._clock = clock
         self._news: dict[Item, None] = {}
         self._queued: set[str] = set()  # functions of which nobody else has been told since they were queued
@@ -129,6 +132,12 @@ class Relay(Service):
             self._is_gathering = True
             asyncio.get_running_loop().call_later(GATHER_MS / 1000, self._send)
 
+    def tell_loads(self) -> None:
+        """Tell the others how busy the workers here are; by itself, because an engine of before does not know it."""
+        if self.has_company:
+            for message in encode(self._replica, self._loads.own(), MESSAGE_BYTES_MAX):
+                self._bus.publish(message)
+
     def _send(self) -> None:
         self._is_gathering = False
         news, self._news = self._news, {}
@@ -159,18 +168,25 @@ class Relay(Service):
                     self._dispatch.ready(connection, item.run, item.epoch)
             case Queued():
                 self._dispatch.expect({item.function} & self._connections.functions)
+            case Finished() | Followed() | Written():
+                self._tell_askers(item)
+            case Moved():
+                self._connections.supersede(item.instance, item.generation)
+            case Loaded():
+                self._loads.hear(item)
+            case Registered():
+                self._is_catalogue_old.set()
+            case _:
+                assert_never(item)
+
+    def _tell_askers(self, item: Finished | Followed | Written) -> None:
+        match item:
             case Finished():
                 self._endings.tell(item.run)
             case Followed():
                 self._followers.heed(item.run)
             case Written():
                 self._followers.tell(item.run)
-            case Moved():
-                self._connections.supersede(item.instance, item.generation)
-            case Registered():
-                self._is_catalogue_old.set()
-            case _:
-                assert_never(item)
 
     def _look_again(self, changed: Changed) -> None:
         connection = self._connections.newest(changed.holder)

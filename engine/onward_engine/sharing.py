@@ -18,6 +18,7 @@ from .duties.sweep import Sweep
 from .endings import Endings
 from .followers import Followers
 from .gateway import Gateway
+from .loads import Loads
 from .relay import Relay
 from .settings import Settings
 
@@ -37,6 +38,7 @@ class Sharing:
         endings: Endings,
         followers: Followers,
         gateway: Gateway,
+        loads: Loads,
         clock: Clock,
         settings: Settings,
     ) -> None:
@@ -51,6 +53,7 @@ class Sharing:
             endings=endings,
             followers=followers,
             catalogue=catalogue,
+            loads=loads,
             clock=clock,
         )
         self._sweep = Sweep(
@@ -62,6 +65,7 @@ class Sharing:
             catalogue=catalogue,
             clock=clock,
             settings=settings,
+            also=self._relay.tell_loads,
         )
         self._presence = presence = Presence(committer, clock, settings, replica, send_on=gateway.send_on)
         dispatch.may_assign = lambda: presence.is_current

@@ -66,7 +66,7 @@ class Timetable:
 
     async def backfill(self, one: Planned, from_ms: int, until_ms: int, *, is_dry: bool) -> list[Backfilled]:
         """Start the runs of the ticks from a moment until before another, up to now, that have none; with `is_dry` only
-        tell which these are. Raises `BadEvent` for too many.
+        tell which these are. Raises `BadEvent` for too many, and for a time that ends before it begins.
         """
         ticks = self._past(one.plan.schedule, from_ms, until_ms)
         if is_dry:
@@ -85,6 +85,8 @@ class Timetable:
         return sorted((one for one in every if one.id > after), key=_id)
 
     def _past(self, schedule: Schedule, from_ms: int, until_ms: int) -> list[int]:
+        if until_ms < from_ms:
+            raise BadEvent("The time ends before it begins: `until` is earlier than `from`.")
         end_ms = min(until_ms, self._clock.wall_ms() + 1)
         following = cron.ticks_ms(schedule.expression, schedule.tz, from_ms - 1)
         ticks = [tick for tick in islice(following, BACKFILL_MAX + 1) if tick < end_ms]

@@ -52,6 +52,7 @@ class RunView(RunLine, frozen=True, kw_only=True):
     output_bytes: int
     error: Error | None
     cancel_reason: str | None
+    skip_reason: str | None
     parent: str | None
     waiting_for: str | None
     progress: Any
@@ -98,7 +99,7 @@ class EventLine(Struct, frozen=True, kw_only=True):
 
 
 class EventView(Struct, frozen=True, kw_only=True):
-    """One event with its data, and the newest runs that it started, newest first."""
+    """One event with its data, and the newest runs that it started or joined, newest first."""
 
     id: str
     name: str
@@ -166,6 +167,27 @@ class Recent(Struct, frozen=True):
     by_status: dict[str, int]
 
 
+class LimitChangeLine(Struct, frozen=True):
+    """Somebody has set a limit, or has set it back to what the code says (null)."""
+
+    at_ms: int
+    by: str
+    before: int | None
+    after: int | None
+
+
+class LimitLine(Struct, frozen=True, kw_only=True):
+    """A limit that can be set: the one in force, what the code says (`declared`), what somebody has set (`override`;
+    null: nobody has), and the newest changes of that, the newest first.
+    """
+
+    option: str
+    limit: int
+    declared: int
+    override: int | None
+    changes: list[LimitChangeLine]
+
+
 class FunctionView(FunctionLine, frozen=True, kw_only=True):
     """One function with everything that its worker has registered, and how its newest runs do."""
 
@@ -175,6 +197,8 @@ class FunctionView(FunctionLine, frozen=True, kw_only=True):
     finish_timeout_ms: int | None
     ticks: list[TicksView]
     recent: Recent
+    limits: list[LimitLine]
+    options: dict[str, Any]
 
 
 def run_line(run: Run) -> RunLine:
@@ -208,7 +232,8 @@ def run_view(run: Run, bytes_max: int, waiting_for: str | None = None, progress:
         output=payload_view(run.output, bytes_max) if run.output else None,
         output_bytes=len(run.output),
         error=error_view(run.failure, bytes_max),
-        cancel_reason=run.cancel_reason,
+        cancel_reason=None if run.status is Status.SKIPPED else run.cancel_reason,
+        skip_reason=run.cancel_reason if run.status is Status.SKIPPED else None,
         parent=run.parent or None,
         waiting_for=waiting_for,
         progress=payload_view(progress, bytes_max) if progress else None,
@@ -290,8 +315,21 @@ def function_line(app: AppManifest, function: FunctionManifest, *, is_paused: bo
     )
 
 
-def function_view(line: FunctionLine, function: FunctionManifest, newest: Sequence[Run]) -> FunctionView:
-    """Return one function with its newest runs counted."""
+def options_of(function: FunctionManifest) -> dict[str, Any]:
+    """Return what orders or restrains the queue of a function, as its code has it."""
+    rules = {name: getattr(function, name) for name in _RULES if getattr(function, name)}
+    told: dict[str, Any] = {name: asdict(rule) if isinstance(rule, Struct) else rule for name, rule in rules.items()}
+    concurrency = [asdict(limit) for limit in function.concurrency]
+    return {"concurrency": concurrency, **told} if concurrency else told
+
+
+_RULES = ("throttle", "rate_limit", "debounce", "batch", "priority", "fair", "singleton", "idempotency")
+
+
+def function_view(
+    line: FunctionLine, function: FunctionManifest, newest: Sequence[Run], limits: list[LimitLine]
+) -> FunctionView:
+    """Return one function with its newest runs counted, and the limits that can be set."""
     return FunctionView(
         **{name: getattr(line, name) for name in FunctionLine.__struct_fields__},
         conditions=[TriggerView(one.event, one.where) for one in function.triggers],
@@ -302,4 +340,6 @@ def function_view(line: FunctionLine, function: FunctionManifest, newest: Sequen
             TicksView(one.expression, one.tz, one.jitter_ms, one.overlap, one.catch_up) for one in function.schedules
         ],
         recent=Recent(len(newest), dict(Counter(run.status.value for run in newest))),
+        limits=limits,
+        options=options_of(function),
     )

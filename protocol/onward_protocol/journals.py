@@ -12,6 +12,11 @@ OfRun = Assign | Journal | Wake | Cancel | Fence | Halt
 Whole = Assign | Wake | Cancel | Fence | Halt
 
 
+def takes_slot(frame: OfRun) -> bool:
+    """Tell whether the engine has spent a slot for a frame."""
+    return isinstance(frame, Assign) or (isinstance(frame, Wake) and frame.slot)
+
+
 class _Gathering:
     """One assignment, as far as it has come. `later` is what came for the run meanwhile."""
 
@@ -53,6 +58,11 @@ class Journals:
                 return self._keep(frame)
             case Fence():
                 return self._fence(frame)
+
+    @property
+    def slots(self) -> int:
+        """How many slots are for what is not handed over yet."""
+        return sum(1 + sum(map(takes_slot, gathering.later)) for gathering in self._gathering.values())
 
     def clear(self) -> None:
         """Forget them all: the next connection begins without them."""

@@ -116,13 +116,79 @@ class Trigger(Wire, frozen=True):
 
 
 class ConcurrencyLimit(Wire, frozen=True):
-    """At most `limit` runs of the function at once.
+    """At most `limit` runs at once, counted for each value of `key`, and all together if it is empty.
 
-    They are counted for each value of the event path `key`, and all together if it is empty.
+    With `of` "step" a run that sleeps or waits gives its place back; with "run" it has it from its start to its end.
+    `scope` says who shares the places: the runs of this function, or those of all functions of the app or of the whole
+    environment that have a limit of this scope and key.
     """
 
     limit: Natural
     key: str = ""
+    scope: Literal["function", "app", "environment"] = "function"
+    of: Literal["step", "run"] = "step"
+
+
+class ThrottleRule(Wire, frozen=True):
+    """Runs start `period_ms / limit` apart, for each value of `key`; up to `burst` of them at once after a pause."""
+
+    limit: Natural
+    period_ms: Natural
+    burst: Natural = 1
+    key: str = ""
+
+
+class RateRule(Wire, frozen=True):
+    """In any `period_ms` at most `limit` events start a run, for each value of `key`; the others are skipped."""
+
+    limit: Natural
+    period_ms: Natural
+    key: str = ""
+
+
+class DebounceRule(Wire, frozen=True):
+    """Events become one run when `period_ms` have passed without another one, or `timeout_ms` since the first.
+
+    They are told apart by `key`. The run gets the `last` of them by their time, or `all`.
+    """
+
+    period_ms: Natural
+    key: str = ""
+    timeout_ms: Natural | None = None
+    deliver: Literal["last", "all"] = "last"
+
+
+class BatchRule(Wire, frozen=True):
+    """Events become one run when there are `size` of them, or `timeout_ms` after the first.
+
+    They are told apart by `key`. An event for which `when` is not true starts a run alone.
+    """
+
+    size: Natural
+    timeout_ms: Natural
+    key: str = ""
+    when: str = ""
+
+
+class FairRule(Wire, frozen=True):
+    """Values of `key` take turns, each in proportion to its `weight`, an expression; empty: 1."""
+
+    key: str
+    weight: str = ""
+
+
+class SingletonRule(Wire, frozen=True):
+    """One run at a time for each value of `key`: a newcomer is skipped, or the older one cancelled."""
+
+    key: str = ""
+    mode: Literal["skip", "cancel"] = "skip"
+
+
+class IdempotencyRule(Wire, frozen=True):
+    """Of the events with one value of `key`, only the first in `ttl_ms` starts a run."""
+
+    key: str
+    ttl_ms: Natural
 
 
 class CancelRule(Wire, frozen=True):
@@ -167,6 +233,14 @@ class FunctionManifest(Wire, frozen=True):
     finish_timeout_ms: Natural | None = None
     labels: dict[str, str] = {}
     schedules: tuple[Schedule, ...] = ()
+    throttle: ThrottleRule | None = None
+    rate_limit: RateRule | None = None
+    debounce: DebounceRule | None = None
+    batch: BatchRule | None = None
+    priority: str = ""
+    fair: FairRule | None = None
+    singleton: SingletonRule | None = None
+    idempotency: IdempotencyRule | None = None
 
 
 class AppManifest(Wire, frozen=True):

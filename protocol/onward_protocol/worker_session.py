@@ -11,7 +11,7 @@ from onward_protocol.codec import Buffer, decode_engine_frame, decode_engine_mes
 from onward_protocol.connection import Connection
 from onward_protocol.errors import CloseCode, LocalMisuse, ProtocolError
 from onward_protocol.holdings import Holdings
-from onward_protocol.journals import Journals
+from onward_protocol.journals import Journals, takes_slot
 from onward_protocol.lease import Lease
 from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import (
@@ -81,7 +81,7 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         super().__init__(times=times or Times(), limits=limits or Limits(), packing=packing, now_ms=now_ms)
         self.session_id: str = ""
         self.generation: int = -1
-        self.accepted: int = 0
+        self._spent = 0
         self.seen: int = 0
         self._hello = hello
         self._holdings = holdings
@@ -136,6 +136,13 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
         if dead_at_ms is None or not self._is_beating:
             return dead_at_ms
         return min(dead_at_ms, self._beat_at_ms)
+
+    @property
+    def accepted(self) -> int:
+        """How many slots the engine has spent here, less those of assignments that are not whole yet: the runs of these
+        take no slot so far, and may still be taken back.
+        """
+        return self._spent - self._journals.slots
 
     def tick(self, now_ms: int) -> None:
         """Beat if it is time to. Raises `ProtocolError` with code `silent` if the engine is gone."""
@@ -198,9 +205,8 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
             case Part() | Packed():
                 raise AssertionError("the base puts them together")
             case _:
-                whole = self._journals.take(frame)
-                self.accepted += sum(map(_takes_slot, whole))
-                frames += whole
+                self._spent += takes_slot(frame)
+                frames += self._journals.take(frame)
 
     def _open(self, welcome: Welcome, now_ms: int) -> None:
         oldest, newest = self._hello.versions
@@ -277,10 +283,6 @@ class WorkerSession(Connection[EngineFrame, WorkerFrame]):
             self._is_list_wanted = False
             held = tuple(item for item in self._holdings if item.run not in apart)
         return structs.replace(beat, count=count, digest=digest, held=held, apart=apart)
-
-
-def _takes_slot(frame: FromEngine) -> bool:
-    return isinstance(frame, Assign) or (isinstance(frame, Wake) and frame.slot)
 
 
 def _narrowed(ours: Limits, theirs: WireLimits) -> Limits:

@@ -17,7 +17,7 @@ from onward import Event, Function
 from onward.calls import RunStatus, StepRecord
 from onward.sync_client import SyncRunHandle
 
-from tests.support.processes import System, child_of, kill, ledger_of, wait_for
+from tests.support.processes import System, child_of, is_alive, kill, ledger_of, wait_for
 
 I = TypeVar("I")  # noqa: E741 - input, as in Function[I, O]
 O = TypeVar("O")  # noqa: E741 - output
@@ -50,8 +50,12 @@ class House(System):
         self.processes[name] = self.worker(app or self.app, *arguments, log=name)
 
     def kill_worker(self, name: str = "worker") -> None:
-        """End a worker and its supervisor as a power cut would."""
+        """End a worker and its supervisor as a power cut would, and note that it died."""
+        worker = self.pid_of_worker(name)
         kill(self.processes.pop(name))
+        self.until(lambda: not is_alive(worker), "the worker is gone")
+        with self.home.joinpath("ledger").open("a") as ledger:
+            ledger.write(f"died {worker}\n")
 
     def replace_worker(self) -> None:
         """Kill the worker and start another one, which replays what that one had."""
@@ -80,9 +84,9 @@ class House(System):
         finally:
             self.start_worker()
 
-    def pid_of_worker(self) -> int:
+    def pid_of_worker(self, name: str = "worker") -> int:
         """Return the process that runs the code, below its supervisor."""
-        return child_of(self.processes["worker"])
+        return child_of(self.processes[name])
 
     # -- runs
 
@@ -192,6 +196,11 @@ class House(System):
     def count(self, line: str) -> int:
         """Return how often bodies have noted a line."""
         return ledger_of(self.home)[line]
+
+    def notes(self) -> list[str]:
+        """Return all that bodies have noted, in the order in which it happened."""
+        ledger = self.home / "ledger"
+        return ledger.read_text().splitlines() if ledger.exists() else []
 
     def lines(self, prefix: str) -> list[str]:
         """Return the different lines that begin so, without that prefix."""

@@ -221,7 +221,7 @@ class Arena:
         try:
             async with asyncio.timeout(within_s):
                 await asyncio.gather(*self._clients)
-                while unfinished := await self._asked(self._unfinished):  # noqa: ASYNC110 - as above
+                while await self._asked(self._unfinished) or not await self._asked(self._is_quiet):  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.05)
         except TimeoutError:
             unfinished = await self._unfinished()
@@ -233,6 +233,22 @@ class Arena:
     async def _unfinished(self) -> list[str]:
         pages = [await self._client.list_runs(status=status, limit=5) for status in UNFINISHED]
         return [f"{run.id} is {run.status}" for page in pages for run in page.runs]
+
+    async def _is_quiet(self) -> bool:
+        """Look at every run once. Each status for itself misses a run that changes it meanwhile, and then ends with an
+        event that starts another one: that one is newer than what was looked at.
+        """
+        newest, cursor = await self._newest(), None
+        while True:
+            page = await self._client.list_runs(limit=200, cursor=cursor)
+            if any(run.status in UNFINISHED for run in page.runs):
+                return False
+            if page.cursor is None:
+                return newest == await self._newest()
+            cursor = page.cursor
+
+    async def _newest(self) -> list[str]:
+        return [run.id for run in (await self._client.list_runs(limit=1)).runs]
 
     async def end(self) -> None:
         """End all processes but the database's."""

@@ -63,31 +63,32 @@ class Child:
 
 def start_engine(name: str, settings: Settings, log: Path) -> Child:
     """Start an engine; it listens a moment later."""
-    return _start(name, partial(_run_engine, settings, log))
+    return start(name, partial(_run_engine, settings, log))
 
 
 def start_worker(name: str, url: str, home: Path, preset: str, slots: int) -> Child:
     """Start a worker; it writes down what it does in `home`."""
-    return _start(name, partial(_run_worker, name, url, home, preset, slots))
+    return start(name, partial(_run_worker, name, url, home, preset, slots))
 
 
-def _start(name: str, main: partial[None]) -> Child:
+def start(name: str, main: partial[None]) -> Child:
+    """Start a process that runs `main`."""
     process = _forks.Process(target=main, name=name, daemon=True)
     process.start()
     return Child(name, process)
 
 
 def _run_engine(settings: Settings, log: Path) -> None:
-    _log_to(log)
+    log_to(log)
     serve(settings)
 
 
 def _run_worker(name: str, url: str, home: Path, preset: str, slots: int) -> None:
-    _log_to(home / "worker.log")
-    app = make_app(NotedLedger(home, name), name, None)
+    log_to(home / "worker.log")
+    app = make_app(NotedLedger(home, name), name)
     dial = _tapped(name, home, Dialer(url, lambda: ""))
     worker = Worker(app, url=url, concurrency=slots, checkpoint=PRESETS[preset], park_ttl="2s", dial=dial)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(worker.run())
 
 
@@ -97,8 +98,8 @@ def _tapped(name: str, home: Path, dial: Dial) -> Dial:
     return tap.on(name, dial)
 
 
-def _log_to(path: Path) -> None:
-    """Only what is worth a look afterwards: a warning that belongs to a kill is not."""
+def log_to(path: Path) -> None:
+    """Log only what is worth a look afterwards: a warning that belongs to a kill is not."""
     logging.basicConfig(filename=path, level=logging.ERROR)
     out = path.open("a", encoding="utf-8")
     structlog.configure(
@@ -107,7 +108,8 @@ def _log_to(path: Path) -> None:
     )
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """Return the faster loop where it is installed."""
     try:
         import uvloop
     except ImportError:

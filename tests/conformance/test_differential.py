@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+import pytest
 from msgspec.structs import replace
-from onward_engine.model import Run, Status, StepView
+from onward_engine.model import Assignment, Run, Status, StepView
 from onward_engine.rules.forks import Past
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
@@ -20,6 +21,7 @@ from onward_engine.store.port import (
     Boot,
     CancelRun,
     Claim,
+    Committed,
     Confirm,
     DropEvent,
     Enter,
@@ -42,6 +44,7 @@ from onward_engine.store.port import (
     ResumeRun,
     RunFilter,
     SendSignal,
+    SetLimit,
     StartRun,
     Store,
     TakeOver,
@@ -51,21 +54,26 @@ from onward_engine.store.tables import QueueState
 from onward_protocol.codec import encode_engine_entries, encode_entries
 from onward_protocol.messages import (
     AppManifest,
+    BatchRule,
     CallbackWait,
     CancelRule,
     ConcurrencyLimit,
+    DebounceRule,
     Draft,
     Due,
     Event,
     EventWait,
     Failure,
+    FairRule,
     HandedBack,
     Held,
+    IdempotencyRule,
     Invoke,
     Match,
     Outcome,
     Parked,
     Progress,
+    RateRule,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -73,10 +81,12 @@ from onward_protocol.messages import (
     Seen,
     Sent,
     SignalWait,
+    SingletonRule,
     Sleep,
     Started,
     StepDone,
     Tagged,
+    ThrottleRule,
     Wait,
     WaitClosed,
     WaitOpened,
@@ -84,9 +94,10 @@ from onward_protocol.messages import (
 )
 
 from tests.conformance.driver import function
+from tests.support.limits import broken_limits
 
 BATCHES = 120
-NAMES = ("a", "b", "c", "rescue")
+DRAINED_MAX = 150
 APP = AppManifest(
     "shop",
     "1",
@@ -100,6 +111,44 @@ APP = AppManifest(
         replace(function("rescue"), schedules=(Schedule("* * * * *", overlap="skip", catch_up="all"),)),
     ),
 )
+FLOWS = AppManifest(
+    "shop",
+    "1",
+    (
+        function("a", "x", concurrency=[ConcurrencyLimit(1, "event.data.k"), ConcurrencyLimit(3, scope="app")]),
+        replace(
+            function("b", "x", "y", concurrency=[ConcurrencyLimit(3, scope="app"), ConcurrencyLimit(4, of="run")]),
+            throttle=ThrottleRule(2, 1_000, 2, "event.data.k"),
+        ),
+        replace(
+            function("c", "y*", concurrency=[ConcurrencyLimit(2, "event.data.k", "environment")]),
+            fair=FairRule("event.data.k", "1 + event.data.k"),
+        ),
+        replace(
+            function("d", "x", concurrency=[ConcurrencyLimit(2, of="run")]),
+            priority='event.data.k == 2 ? "urgent" : event.data.k * 100',
+        ),
+        replace(function("e", "y"), throttle=ThrottleRule(3, 5_000), fair=FairRule("event.name")),
+        replace(
+            function("f", "z", concurrency=[ConcurrencyLimit(1)]), singleton=SingletonRule("event.data.k", "cancel")
+        ),
+        replace(function("g", "x", "z"), singleton=SingletonRule(), rate_limit=RateRule(2, 2_000, "event.data.k")),
+        replace(
+            function("h", "x", concurrency=[ConcurrencyLimit(3, scope="app")]),
+            debounce=DebounceRule(1_000, "event.data.k", 3_000),
+            idempotency=IdempotencyRule("event.data.k", 1_500),
+        ),
+        replace(
+            function("i", "x", "y", concurrency=[ConcurrencyLimit(1)]),
+            batch=BatchRule(3, 2_000, "event.name", "event.data.k != 0"),
+        ),
+        replace(
+            function("rescue", concurrency=[ConcurrencyLimit(1)]), schedules=(Schedule("* * * * *", overlap="skip"),)
+        ),
+    ),
+)
+"""Every kind of limit, some of them shared."""
+
 SCHEDULES = (
     (),
     APP.functions[-1].schedules,
@@ -110,8 +159,10 @@ SCHEDULES = (
 class Chaos:
     """Operations as workers, clients and timers might send them, right ones and wrong ones."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, app: AppManifest = APP) -> None:
         self.random = Random(seed)
+        self.app = app
+        self.names = [one.id.removeprefix("shop/") for one in app.functions]
         self.now = 1_000
         self.count = 0
         self.runs: list[Run] = []
@@ -126,8 +177,8 @@ class Chaos:
         kinds += [self.cancel, self.fire, self.boot]
         kinds += [self.enter, self.confirm, self.present, self.take_over, self.remind, self.signal, self.callback]
         kinds += [self.pause, self.go_on, self.pause_function, self.repeat]
-        kinds += [self.drop_event, self.hold_schedule, self.backfill, self.register]
-        weights = (4, 1, 8, 3, 1, 1, 1, 1, 4, 0.1, 1, 1, 0.5, 0.5, 0.5, 3, 1, 1, 2, 0.5, 1, 0.5, 0.5, 0.3, 0.3)
+        kinds += [self.drop_event, self.hold_schedule, self.backfill, self.register, self.set_limit]
+        weights = (4, 1, 8, 3, 1, 1, 1, 1, 4, 0.1, 1, 1, 0.5, 0.5, 0.5, 3, 1, 1, 2, 0.5, 1, 0.5, 0.5, 0.3, 0.3, 0.5)
         held = [run for run in self.runs if run.holder] or self.runs
         if held and self.random.random() < 0.6:
             return self.checkpoint(self.random.choice(held))
@@ -141,6 +192,8 @@ class Chaos:
         return self.random.choice(("wrk_a", "wrk_b"))
 
     def data(self) -> bytes:
+        if self.app is not APP and self.random.random() < 0.05:
+            return msgspec.json.encode(self.random.choice(({}, {"k": "text"}, None)))
         return msgspec.json.encode({"k": self.random.randint(0, 2)})
 
     def some(self) -> Run:
@@ -164,15 +217,21 @@ class Chaos:
         return Backfill(self.now, "shop/rescue", Schedule("* * * * *"), ticks)
 
     def register(self) -> Op[Any]:
-        rescue = replace(APP.functions[-1], schedules=self.random.choice(SCHEDULES))
-        return Register(self.now, replace(APP, functions=(*APP.functions[:-1], rescue)))
+        rescue = replace(self.app.functions[-1], schedules=self.random.choice(SCHEDULES))
+        return Register(self.now, replace(self.app, functions=(*self.app.functions[:-1], rescue)))
+
+    def set_limit(self) -> Op[Any]:
+        option = self.random.choice(("concurrency:0", "concurrency:1", "throttle", "rate_limit"))
+        return SetLimit(
+            self.now, f"shop/{self.random.choice(self.names)}", option, self.random.choice((None, 1, 2, 5)), "chaos"
+        )
 
     def start(self) -> Op[Any]:
-        name = self.random.choice((*NAMES, "nobody"))
+        name = self.random.choice((*self.names, "nobody"))
         return StartRun(self.now, self.id("run"), f"shop/{name}", msgspec.msgpack.encode({"k": 1}))
 
     def claim(self) -> Op[Any]:
-        names = tuple(f"shop/{name}" for name in self.random.sample(NAMES, 3))
+        names = tuple(f"shop/{name}" for name in self.random.sample(self.names, 3))
         mine, other = self.random.sample(("", "1", "2"), 2)
         rivals = ((other,) if other else (),) * 3 if self.random.random() < 0.5 else ()
         generation = self.random.randint(1, 3)
@@ -243,7 +302,7 @@ class Chaos:
         return ResumeRun(self.now, self.random.choice(paused).id if paused else self.some().id)
 
     def pause_function(self) -> Op[Any]:
-        name = self.random.choice((*NAMES, "nobody"))
+        name = self.random.choice((*self.names, "nobody"))
         return PauseFunction(self.now, f"shop/{name}", self.random.random() < 0.3)
 
     def repeat(self) -> Op[Any]:
@@ -287,7 +346,7 @@ class Chaos:
             WaitClosed(key),
             Sent(key, (Draft(self.random.choice(("x", "z")), self.data()),)),
             Sent(key, (Draft(self.random.choice(("x", "z")), self.data(), due_at_ms=self.now + 1_000),)),
-            Started(key, f"shop/{self.random.choice((*NAMES, 'nobody'))}", b"\x80"),
+            Started(key, f"shop/{self.random.choice((*self.names, 'nobody'))}", b"\x80"),
             Tagged({self.random.choice("kl"): self.random.choice("12")}, key),
             Progress(bytes([self.random.randint(0, 9)])),
         ]
@@ -301,7 +360,7 @@ class Chaos:
             EventWait("z", (), timeout),
             SignalWait(self.random.choice("ab"), timeout),
             CallbackWait(f"token-{self.random.randint(0, 6)}", timeout),
-            Invoke(f"shop/{self.random.choice((*NAMES, 'nobody'))}", b"\x80", timeout),
+            Invoke(f"shop/{self.random.choice((*self.names, 'nobody'))}", b"\x80", timeout),
         ]
         return self.random.choice(choices)
 
@@ -310,13 +369,14 @@ class Chaos:
         return self.random.choice([*choices, RunFailed(Failure("E", "")), RunCancelled()])
 
 
-async def test_both_stores_agree_and_nobody_is_stuck(seed: int, tmp_path: Path) -> None:
-    chaos, memory = Chaos(seed), MemoryStore()
+@pytest.mark.parametrize("app", [APP, FLOWS], ids=["plain", "flows"])
+async def test_both_stores_agree_and_nobody_is_stuck(seed: int, app: AppManifest, tmp_path: Path) -> None:
+    chaos, memory = Chaos(seed, app), MemoryStore()
     path = tmp_path / "onward.db"
     sqlite = SqliteStore(path, inline=True)
     await sqlite.open()
-    await memory.apply([Register(1, APP)])
-    await sqlite.apply([Register(1, APP)])
+    assert not is_refused(await memory.apply([Register(1, app)]))
+    await sqlite.apply([Register(1, app)])
     for number in range(BATCHES):
         runs = (await memory.runs(RunFilter(limit=60))).runs
         ops = chaos.batch([run for run in runs if not run.status.is_terminal] or runs)
@@ -332,6 +392,34 @@ async def test_both_stores_agree_and_nobody_is_stuck(seed: int, tmp_path: Path) 
     await sqlite.close()
 
 
+@pytest.mark.parametrize("app", [APP, FLOWS], ids=["plain", "flows"])
+async def test_everything_ends_once_workers_take_all_that_there_is(seed: int, app: AppManifest) -> None:
+    chaos, memory = Chaos(seed, app), MemoryStore()
+    await memory.apply([Register(1, app)])
+    for _ in range(BATCHES):
+        runs = (await memory.runs(RunFilter(limit=60))).runs
+        await memory.apply(chaos.batch([run for run in runs if not run.status.is_terminal] or runs))
+    await memory.apply([Enter(chaos.now, "wrk_z", "wrk_z", 0, "wrk_z", "here", ())])
+    await memory.apply([PauseFunction(chaos.now, one.id, False) for one in app.functions])
+    names = tuple(one.id for one in app.functions)
+    for number in range(DRAINED_MAX):
+        left = [run for run in memory._tables.runs.values() if not run.status.is_terminal]
+        chaos.now += 1_000
+        await memory.apply([ResumeRun(chaos.now, run.id) for run in left if run.is_paused])
+        away = [run for run in left if run.status is Status.PARKED or run.holder not in ("", "wrk_z")]
+        await memory.apply([CancelRun(chaos.now, run.id, "away", 0) for run in away])
+        claim = Claim(chaos.now, f"last_{number}", "wrk_z", 1, names, 3)
+        _, taken = (await memory.apply([FireTimers(chaos.now, 1_000), claim])).outcomes
+        assert isinstance(taken, tuple)
+        await memory.apply([ends(chaos.now, assignment.run) for assignment in cast("tuple[Assignment, ...]", taken)])
+    assert [run.id for run in memory._tables.runs.values() if not run.status.is_terminal] == []
+
+
+def ends(now_ms: int, run: Run) -> ApplyCheckpoint:
+    outcome = RunCompleted(b"\x01")
+    return ApplyCheckpoint(now_ms, run.id, run.epoch, 1, run.holder, run.generation, encode_entries(()), (), outcome)
+
+
 async def check_that_both_hold_the_same(memory: MemoryStore, sqlite: Store) -> None:
     for kind, owner in (("event", ""), ("schedule", "shop/rescue")):
         assert await sqlite.items(kind, owner) == await memory.items(kind, owner)
@@ -345,6 +433,20 @@ async def check_that_both_hold_the_same(memory: MemoryStore, sqlite: Store) -> N
         assert await journal(sqlite, run.id) == await journal(memory, run.id)
         for kind in ("signal", "progress"):
             assert await sqlite.items(kind, run.id) == await memory.items(kind, run.id)
+    await check_that_both_tell_the_same_of_the_queue(memory, sqlite, runs.runs)
+
+
+async def check_that_both_tell_the_same_of_the_queue(memory: MemoryStore, other: Store, runs: Sequence[Run]) -> None:
+    functions = sorted({run.function for run in runs})
+    assert await other.backlog(functions) == await memory.backlog(functions)
+    for name in functions:
+        assert await other.lines(name) == await memory.lines(name)
+        assert await other.shares(name) == await memory.shares(name)
+    for run in runs:
+        assert await other.queued(run.id) == await memory.queued(run.id)
+        assert await other.awaited(run.id) == await memory.awaited(run.id)
+    for key in {flow.key for run in runs for flow in run.flow}:
+        assert await other.holders(key) == await memory.holders(key)
 
 
 async def history(store: Store, run: str) -> list[tuple[StepView, ...]]:
@@ -363,22 +465,25 @@ async def journal(store: Store, run: str) -> list[tuple[object, object]]:
     return [(page.segments, page.entries) for page in pages]
 
 
+def is_refused(committed: Committed) -> bool:
+    return any(isinstance(outcome, Rejected) for outcome in committed.outcomes)
+
+
 def is_a_bug(outcome: object) -> bool:
     return isinstance(outcome, Rejected) and outcome.code == "unstorable"
 
 
 def check_that_nobody_is_stuck(store: MemoryStore) -> None:
     tables = store._tables
-    assigned: dict[str, int] = {}
+    assert list(broken_limits(tables)) == []
     assert all(tables.replica(one.replica) for one in tables._sessions.values() if one.replica)
     for run in tables.runs.values():
         row = tables.queue_row(run.ord)
         match run.status:
             case Status.QUEUED | Status.READY | Status.ORPHANED:
                 assert row is not None, run
-                is_held = run.is_held and run.status is not Status.ORPHANED
+                is_held = run.is_held and run.status is not Status.ORPHANED and row.state is not QueueState.GATHERED
                 assert (row.state is QueueState.HELD) == is_held, run
-                assert row.state is not QueueState.LINE or tables.places_taken(run.flow_key) >= run.flow_limit
             case Status.ASSIGNED:
                 assert (row, run.holder != "") == (None, True), run
             case Status.PARKED:
@@ -386,9 +491,3 @@ def check_that_nobody_is_stuck(store: MemoryStore) -> None:
                 assert tables.has_waits(run.ord), run
             case _:
                 assert (row, tables.waits_of(run.ord)) == (None, []), run
-        if run.status in (Status.ASSIGNED, Status.ORPHANED) and run.flow_key:
-            assigned[run.flow_key] = assigned.get(run.flow_key, 0) + 1
-            assert assigned[run.flow_key] <= run.flow_limit
-            assert tables.has_place(run.flow_key, run.ord)
-        elif run.status.is_terminal or run.status is Status.PARKED or run.is_held:
-            assert not tables.has_place(run.flow_key, run.ord)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import Register, RunFilter
 from onward_engine.store.postgres import PostgresStore
+from onward_protocol.messages import AppManifest
 
-from tests.conformance.test_differential import APP, Chaos, check_that_both_hold_the_same, is_a_bug
+from tests.conformance.test_differential import APP, FLOWS, Chaos, check_that_both_hold_the_same, is_a_bug, is_refused
 
 BATCHES = 120
 
 
-async def test_postgresql_agrees_with_memory(seed: int, postgres_url: str) -> None:
-    chaos, memory, postgres = Chaos(seed), MemoryStore(), PostgresStore(postgres_url)
+@pytest.mark.parametrize("app", [APP, FLOWS], ids=["plain", "flows"])
+async def test_postgresql_agrees_with_memory(seed: int, app: AppManifest, postgres_url: str) -> None:
+    chaos, memory, postgres = Chaos(seed, app), MemoryStore(), PostgresStore(postgres_url)
     await postgres.open()
     numbers = await asyncpg.connect(postgres_url)
-    await memory.apply([Register(1, APP)])
-    await postgres.apply([Register(1, APP)])
+    assert not is_refused(await memory.apply([Register(1, app)]))
+    await postgres.apply([Register(1, app)])
     for number in range(BATCHES):
         runs = (await memory.runs(RunFilter(limit=60))).runs
         ops = chaos.batch([run for run in runs if not run.status.is_terminal] or runs)

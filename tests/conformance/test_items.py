@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from onward_engine.model import Item
-from onward_engine.store.port import Op, Purge, Rejected
+from onward_engine.store.port import Purge, Rejected
 from onward_engine.store.tables import Tables
-from onward_engine.store.work import batch, timers
+from onward_engine.store.work import timers
 from onward_engine.store.work.context import Work
 from onward_protocol.messages import RunCompleted
 
 from tests.conformance.driver import Driver
+from tests.conformance.rows import do, operations
 
-
-class Do(Op[Any], frozen=True):
-    """Anything with the rows of a store, as an operation may do it."""
-
-    what: Callable[[Tables], object]
-
-
-@pytest.fixture(autouse=True)
-def operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers: dict[Any, Callable[[Work, Any], object]] = {**batch._HANDLERS, Do: _do}
-    monkeypatch.setattr(batch, "_HANDLERS", handlers)
-
-
-def _do(work: Work, op: Do) -> object:
-    return op.what(work.tables)
-
-
-async def do(driver: Driver, *whats: Callable[[Tables], object]) -> list[object]:
-    """Do all this in one transaction."""
-    return list(await driver.apply(*(Do(driver.now, what) for what in whats)))
+__all__ = ["operations"]
 
 
 def put(kind: str, owner: str, name: str, due_at_ms: int | None = None, body: bytes = b"") -> Callable[[Tables], None]:

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from onward_engine.model import Item, Run, Status
+from onward_engine.rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
+    HOLDERS_PAGE,
     ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
+    LINES_PAGE,
     STEPS_PAGE,
+    CancelRun,
+    Claim,
     Committed,
     EventFilter,
     EventPage,
@@ -25,19 +30,26 @@ from onward_engine.store.port import (
 from onward_engine.store.sqlite import SqliteStore
 from onward_protocol.messages import (
     AppManifest,
+    BatchRule,
     ConcurrencyLimit,
+    DebounceRule,
     Event,
     EventWait,
+    FunctionManifest,
+    IdempotencyRule,
     Invoke,
     Parked,
+    RateRule,
     RunCompleted,
     Seen,
+    SingletonRule,
     Sleep,
     StepDone,
+    Trigger,
     WaitOpened,
 )
 
-from tests.conformance.driver import Driver, function
+from tests.conformance.driver import WORKER, Driver, function
 
 T = TypeVar("T")
 
@@ -91,6 +103,9 @@ class Reopened:
     async def events_of(self, events: Sequence[str]) -> list[Event]:
         return await self._ask(lambda store: store.events_of(events))
 
+    async def joined(self, event: str) -> tuple[str, ...]:
+        return await self._ask(lambda store: store.joined(event))
+
     async def waiter(self, event: str, value: bytes) -> str | None:
         return await self._ask(lambda store: store.waiter(event, value))
 
@@ -99,6 +114,24 @@ class Reopened:
 
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
         return await self._ask(lambda store: store.items(kind, owner, after, limit))
+
+    async def queued(self, run: str) -> Queued | None:
+        return await self._ask(lambda store: store.queued(run))
+
+    async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
+        return await self._ask(lambda store: store.holders(flow_key, limit))
+
+    async def awaited(self, run: str) -> list[Awaited]:
+        return await self._ask(lambda store: store.awaited(run))
+
+    async def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        return await self._ask(lambda store: store.backlog(functions))
+
+    async def lines(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        return await self._ask(lambda store: store.lines(function, after, limit))
+
+    async def shares(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        return await self._ask(lambda store: store.shares(function, after, limit))
 
     async def functions(self) -> list[AppManifest]:
         return await self._ask(lambda store: store.functions())
@@ -140,6 +173,31 @@ async def test_reopening_the_file_after_every_batch_changes_nothing(tmp_path: Pa
     assert reopened == await story(Driver(MemoryStore()))
 
 
+async def flow_story(driver: Driver) -> list[object]:
+    """Touch all that is kept of events that join, are skipped, or are gathered."""
+    trigger = (Trigger("asked"),)
+    await driver.register(
+        FunctionManifest("shop/batched", trigger, batch=BatchRule(5, 60_000)),
+        FunctionManifest("shop/debounced", trigger, debounce=DebounceRule(10_000, timeout_ms=25_000)),
+        FunctionManifest("shop/rated", trigger, rate_limit=RateRule(3, 30_000)),
+        FunctionManifest("shop/alone", trigger, singleton=SingletonRule("event.data % 2", "cancel")),
+        FunctionManifest("shop/once", trigger, idempotency=IdempotencyRule("event.data % 3", 20_000)),
+    )
+    told: list[object] = []
+    for n in range(14):
+        told += [await driver.send("asked", n), driver.notices.finished, driver.notices.next_due_at_ms]
+        driver.now += 4_000
+        told += [await driver.fire(), await driver.claim("debounced", "batched"), driver.notices.next_due_at_ms]
+    told += [(run.id, run.status, run.cancel_reason) for run in (await driver.store.runs(RunFilter(limit=100))).runs]
+    told += [await driver.store.joined(f"evt_{n}") for n in range(14)]
+    return told
+
+
+async def test_reopening_the_file_between_events_changes_nothing_for_those_that_belong_together(tmp_path: Path) -> None:
+    reopened = await flow_story(Driver(Reopened(tmp_path / "onward.db")))
+    assert reopened == await flow_story(Driver(MemoryStore()))
+
+
 async def test_the_history_of_a_file_stays_the_same_and_is_its_own(tmp_path: Path) -> None:
     async def history(name: str) -> str:
         store = SqliteStore(tmp_path / name)
@@ -173,3 +231,19 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
     assert await survivor.boot() == 1
     assert await survivor.status(run) is Status.ORPHANED
     await survivor.store.close()
+
+
+async def test_what_a_batch_has_changed_is_not_read_again_beside_what_it_has_not_read_yet(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "onward.db")
+    await store.open()
+    driver = Driver(store)
+    await driver.register(function("work"))
+    begun = await driver.running()
+    await driver.give_back(begun)
+    other = await driver.start("work")
+    await store.close()
+    await store.open()
+    cancelled = CancelRun(driver.now, begun.id, "asked", 10_000)
+    _, taken = await driver.apply(cancelled, Claim(driver.now, "last", WORKER, 1, ("shop/work",), 2))
+    assert [(one.run.id, one.run.cancel_reason) for one in taken] == [(begun.id, "asked"), (other, None)]
+    await store.close()

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 from onward_engine.model import Run, Status
-from onward_engine.store.port import Ingest, NoteTime, ShiftTimers
-from onward_protocol.messages import EventWait, Parked, Sleep, Wait, WaitOpened
+from onward_engine.store.port import Ingest, NoteTime, SetLimit, ShiftTimers
+from onward_protocol.messages import (
+    ConcurrencyLimit,
+    DebounceRule,
+    EventWait,
+    FunctionManifest,
+    IdempotencyRule,
+    Parked,
+    RateRule,
+    Sleep,
+    ThrottleRule,
+    Trigger,
+    Wait,
+    WaitOpened,
+)
 
 from tests.conformance.driver import Driver
 
@@ -68,3 +81,40 @@ async def test_delayed_events_keep_their_moment(driver: Driver) -> None:
     due = driver.now + HOUR
     await driver.one(ShiftTimers(driver.now, 5 * HOUR))
     assert driver.notices.next_due_at_ms == due
+
+
+async def test_flow_control_goes_on_as_if_the_clock_had_not_jumped(driver: Driver) -> None:
+    driver.now = 100 * HOUR
+    trigger = (Trigger("asked"),)
+    await driver.register(
+        FunctionManifest("shop/debounced", trigger, debounce=DebounceRule(HOUR, timeout_ms=3 * HOUR)),
+        FunctionManifest("shop/rated", trigger, rate_limit=RateRule(1, HOUR)),
+        FunctionManifest("shop/once", trigger, idempotency=IdempotencyRule("event.name", HOUR)),
+        FunctionManifest("shop/slow", trigger, throttle=ThrottleRule(1, HOUR)),
+    )
+    await driver.send("asked")
+    await driver.claim("slow")
+    await driver.send("asked")
+    driver.now -= 90 * HOUR
+    await driver.one(ShiftTimers(driver.now, -90 * HOUR))
+    for hours, debounced, slow in ((HOUR - 1, 0, 0), (1, 1, 1)):
+        driver.now += hours
+        await driver.fire()
+        assert [len(await driver.claim(name)) for name in ("debounced", "slow")] == [debounced, slow]
+    assert [len(await driver.claim(name)) for name in ("rated", "once")] == [1, 1]
+    await driver.send("asked")
+    assert [len(await driver.claim(name)) for name in ("rated", "once")] == [1, 1]
+
+
+async def test_who_is_about_to_be_let_in_does_not_wait_for_the_old_time(driver: Driver) -> None:
+    driver.now = 100 * HOUR
+    await driver.register(FunctionManifest("shop/narrow", concurrency=(ConcurrencyLimit(1),)))
+    for _ in range(2):
+        await driver.start("narrow")
+    await driver.claim("narrow")
+    await driver.one(SetLimit(driver.now, "shop/narrow", "concurrency:0", 2, "ann"))
+    driver.now -= 90 * HOUR
+    await driver.one(ShiftTimers(driver.now, -90 * HOUR))
+    while await driver.fire():
+        pass
+    assert len(await driver.claim("narrow")) == 1

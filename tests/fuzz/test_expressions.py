@@ -8,13 +8,17 @@ from __future__ import annotations
 from random import Random
 
 import msgspec
+from msgspec.structs import replace
+from onward.values.expressions import key_problem
 from onward_engine.rules import conditions, waits
 from onward_engine.rules.expressions import ExpressionError, Value, condition, item
-from onward_protocol.messages import Event, EventWait
+from onward_engine.rules.flow.problems import problem
+from onward_protocol.messages import ConcurrencyLimit, Event, EventWait, FunctionManifest
 
 from tests.support import cel, expressions
 
 EACH = 100
+KEYED = FunctionManifest("shop/work")
 
 
 def test_an_expression_means_what_it_means_in_cel(seed: int) -> None:
@@ -41,6 +45,17 @@ def test_what_this_engine_can_read_cel_can_read(seed: int) -> None:
     for _ in range(EACH):
         source = _garbled(random, expressions.random_source(random).plain)
         assert not _is_read(source) or cel.compiles(source), source
+
+
+def test_what_the_sdk_refuses_this_engine_cannot_read(seed: int) -> None:
+    random = Random(seed)
+    refused = 0
+    for _ in range(EACH):
+        source = _garbled(random, expressions.random_source(random).plain)
+        if source and key_problem(source):
+            refused += 1
+            assert problem(replace(KEYED, concurrency=(ConcurrencyLimit(1, source),))), source
+    assert refused, "some of these should have lost a bracket"
 
 
 def test_an_event_that_ends_a_wait_is_found_by_its_equalities(seed: int) -> None:

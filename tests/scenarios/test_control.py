@@ -271,3 +271,30 @@ def test_a_rule_with_a_mistake_is_refused_where_it_is_written() -> None:
 
 
 async def _work(ctx: Context[int]) -> None: ...
+
+
+TIMED = App("timed")
+
+
+@TIMED.function(str)
+async def timed(ctx: Context[str]) -> str:
+    await asyncio.sleep(5)  # the run is at work all this time
+    return ctx.data
+
+
+async def test_a_run_that_only_waits_for_its_own_timer_is_cancelled_at_once() -> None:
+    async with TestEngine(TIMED) as engine:
+        run = await engine.start(timed, "a")
+        await engine.cancel(run)
+        assert run.status == "cancelled"
+
+
+async def test_a_run_that_only_waits_for_its_own_timer_is_paused_at_once() -> None:
+    async with TestEngine(TIMED) as engine:
+        run = await engine.start(timed, "a")
+        await engine.pause(run)
+        await engine.advance("1m")
+        assert run.status == "queued"
+        await engine.resume(run)
+        await engine.advance(5)
+        assert run.output == "a"

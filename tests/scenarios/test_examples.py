@@ -24,6 +24,8 @@ from examples.orders.app import Order, OrderConfirmed, OrderPlaced
 from examples.orders.app import functions as orders
 from examples.saga.app import Payment, Trip, TripPaid, TripWanted
 from examples.saga.app import functions as trips
+from examples.search_index.app import Document, Edited, Indexed, Rebuild, RebuildWanted
+from examples.search_index.app import functions as search
 
 README = Path(__file__).parents[2] / "examples/README.md"
 ANN = User("u1", "ann@example.com")
@@ -145,14 +147,51 @@ async def test_what_was_booked_before_a_failure_is_taken_back(crashing: bool, do
     assert done == [*BOOKED[:2], *TAKEN_BACK[1:]]
 
 
+async def test_what_is_typed_in_one_go_is_indexed_once(crashing: bool, done: list[str]) -> None:
+    async with TestEngine(search, crash_everywhere=crashing) as engine:
+        for text in ("a", "al", "alp", "alps"):
+            await engine.send(Edited(Document("ann", "d1", text)))
+            await engine.advance("2s")
+        await engine.advance("5s")
+    assert done == ["embed ann/d1: alps", "write ann/d1: [1, 1, 1, 1]"]
+
+
+async def test_an_import_of_one_tenant_delays_no_other(crashing: bool, done: list[str]) -> None:
+    async with TestEngine(search, crash_everywhere=crashing) as engine:
+        await engine.pause(functions_in(search)["search/index"])
+        await engine.send(*[Edited(Document("ann", f"d{number}")) for number in range(50)])
+        await engine.send(Edited(Document("bob", "d1")))
+        await engine.advance("5s")
+        await engine.resume(functions_in(search)["search/index"])
+    assert "embed bob/d1: " in [line for line in done if line.startswith("embed")][:8]
+    assert len(done) == 2 * 51
+
+
+async def test_a_tenant_hears_of_many_documents_in_one_mail(crashing: bool, done: list[str]) -> None:
+    async with TestEngine(search, crash_everywhere=crashing) as engine:
+        await engine.send(*[Indexed(Document("ann", f"d{number}")) for number in range(3)])
+        await engine.send(Indexed(Document("bob", "d7")))
+        await engine.advance("10m")
+    assert sorted(done) == ["mail to ann: d0, d1, d2", "mail to bob: d7"]
+
+
+async def test_an_index_is_rebuilt_once_however_often_it_is_asked_for(crashing: bool, done: list[str]) -> None:
+    async with TestEngine(search, crash_everywhere=crashing) as engine:
+        wanted = RebuildWanted(Rebuild("ann", ["d1", "d2"]))
+        first, again = [(await engine.send(wanted))[0] for _ in range(2)]
+        await engine.advance("5s")
+        assert (first.output, again.status) == (2, "skipped")
+    assert len(done) == 4
+
+
 async def test_the_commands_of_the_page_start_something(crashing: bool) -> None:
     commands = re.findall(r"^worker send (\S+) '(.*)'$", README.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(commands) == 7
-    async with TestEngine([orders, onboarding, imports, trips], crash_everywhere=crashing) as engine:
+    assert len(commands) == 9
+    async with TestEngine([orders, onboarding, imports, trips, search], crash_everywhere=crashing) as engine:
         for name, data in commands:
             await engine.send(Event(name, json.loads(data)))
         await engine.advance("30d")
         assert {run.function.id for run in engine.runs} | {"shop/process_order!failure"} == set(
-            functions_in([orders, onboarding, imports, trips])
+            functions_in([orders, onboarding, imports, trips, search])
         )
         assert {run.status for run in engine.runs} == {"completed"}

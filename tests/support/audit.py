@@ -72,5 +72,6 @@ def _leaks_of_worker(process: WorkerProcess, connection: Connection | None) -> I
 def _leaks_of_run(disk: Disk, run: Run) -> Iterator[str]:
     if disk.tables.queue_row(run.ord) or disk.tables.waits_of(run.ord):
         yield f"leak: {run.id} is over, but has a queue row or waits"
-    if run.flow_key and disk.tables.has_place(run.flow_key, run.ord):
-        yield f"leak: {run.id} is over, but has a place of {run.flow_key}"
+    for flow in run.flow:
+        if disk.tables.place(flow.key, run.ord) is not None or disk.tables.places_taken(flow.key):
+            yield f"leak: {run.id} is over, but there are places of {flow.key}"

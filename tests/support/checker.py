@@ -46,6 +46,9 @@ from tests.support.stories import (
     width,
 )
 
+THROTTLE_MS = 1_000
+"""The period of every throttle in a simulation."""
+
 
 def violations(history: History) -> list[str]:
     """Return every broken promise in a sentence."""
@@ -66,6 +69,8 @@ def violations(history: History) -> list[str]:
         _reads,
         _children,
         _situations,
+        _starts,
+        _order,
     )
     return [f"{check.__name__[1:]}: {problem}" for check in checks for problem in check(history)]
 
@@ -283,6 +288,38 @@ def _reads(history: History) -> Iterator[str]:
 def _situations(history: History) -> Iterator[str]:
     """After every commit each run is where somebody looks for it, and no limit is exceeded."""
     yield from history.complaints
+
+
+def _starts(history: History) -> Iterator[str]:
+    """In no period begin more runs than the throttle says."""
+    throttle = history.controls.throttle
+    if throttle is None:
+        return
+    begun = [at_ms for at_ms, run in _begun(history) if run.function == "sim/told"]
+    for index, first_ms in enumerate(begun):
+        count = sum(1 for at_ms in begun[index:] if at_ms < first_ms + THROTTLE_MS)
+        if count > throttle.limit + throttle.burst - 1:
+            yield f"{count} runs began within a second of {first_ms}, {throttle.limit} may"
+
+
+def _order(history: History) -> Iterator[str]:
+    """Of what is limited to one at a time the runs begin in the order of their acceptance."""
+    if history.controls.priority or history.controls.fair:
+        return
+    last: dict[str, int] = {}
+    for _, run in _begun(history):
+        for flow in run.flow:
+            if flow.limit == 1 and not flow.is_shared:
+                if run.ord < last.get(flow.key, 0):
+                    yield f"{run.id} began behind run {last[flow.key]} of {flow.key}, and was accepted before it"
+                last[flow.key] = run.ord
+
+
+def _begun(history: History) -> Iterator[tuple[int, Run]]:
+    for record in history.records:
+        for assignment in taken(record):
+            if assignment.run.epoch == 1:
+                yield record.at_ms, assignment.run
 
 
 def _rejections(history: History) -> Iterator[str]:

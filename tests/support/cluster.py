@@ -16,6 +16,7 @@ from onward_engine.engine import Engine
 from onward_engine.settings import Bounds, Settings
 from onward_protocol.limits import Times
 
+from tests.support.controls import NONE, Controls
 from tests.support.hosts import Hosts
 from tests.support.ledger import Execution, Ledger, now_ms
 from tests.support.link import Link
@@ -72,7 +73,7 @@ class Cluster:
         witness: Witness,
         *,
         slots: int,
-        limit: int | None,
+        controls: Controls = NONE,
         checkpoint: Checkpoint = Checkpoint.SAFE,
         park_ttl: str = "10m",
         bounds: Bounds | None = None,
@@ -89,7 +90,7 @@ class Cluster:
         self.workers: list[WorkerProcess] = []
         self.marks: Counter[str] = Counter()
         self._slots = slots
-        self._limit = limit
+        self._controls = controls
         self._checkpoint = checkpoint
         self._park_ttl = park_ttl
         self._settings = Settings(dev=True, port=PORT, bounds=bounds or Bounds(), retention_ms=0)
@@ -153,7 +154,7 @@ class Cluster:
         name = self._name("worker")
         with self.network.on_host(name) as link:
             worker = Worker(
-                make_app(self.ledger, name, self._limit),
+                make_app(self.ledger, name, self._controls),
                 url=URL,
                 concurrency=self._slots,
                 checkpoint=self._checkpoint,

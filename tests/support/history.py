@@ -24,6 +24,7 @@ from onward_protocol.codec import decode_engine_entries, decode_entries
 from onward_protocol.messages import EngineEntry, WorkerEntry
 
 from tests.support.cluster import Loss
+from tests.support.controls import NONE, Controls
 from tests.support.ledger import Ledger
 from tests.support.overheard import Overheard
 from tests.support.stories import Story
@@ -70,6 +71,7 @@ class History:
     overheard: Overheard = field(default_factory=Overheard)
     complaints: list[str] = field(default_factory=list[str])
     is_honest: bool = True
+    controls: Controls = NONE
 
 
 def stored(run: Run, journal: Journal) -> Stored:

@@ -115,7 +115,6 @@ class Play:
             self.disk,
             self.disk.witness,
             slots=2,
-            limit=None,
             checkpoint=checkpoint,
             park_ttl=scene.park_ttl,
             tapped=self.tap.on,

@@ -19,11 +19,11 @@ from onward.run.runner import Runner
 from onward_engine.connection import Connection
 from onward_engine.model import Run, Status
 from onward_engine.progress import Progress
-from onward_engine.rules import flow, lifecycle
+from onward_engine.rules import lifecycle
 from onward_engine.rules.lifecycle import Verdict
 from onward_engine.store.port import Boot, Op, Orphan, Resume, Resumed
 from onward_engine.store.tables import OpenWait
-from onward_engine.store.work import batch, ingest, offers, ownership, resume, waits
+from onward_engine.store.work import batch, ingest, offers, ownership, places, resume, throttles, waits
 from onward_engine.store.work.context import Work
 from onward_protocol.lease import Lease
 from onward_protocol.messages import Ack, Checkpoint, EngineFrame, Held
@@ -87,6 +87,11 @@ def without(safeguard: str) -> Callable[[Callable[[Surgery], None]], Callable[[S
 
 def nothing(*_: object) -> None:
     """Do nothing."""
+
+
+def always(*_: object) -> bool:
+    """Say yes."""
+    return True
 
 
 # -- frames ----------------------------------------------------------------------------------------------------------
@@ -309,9 +314,40 @@ def repeated_event_starts(surgery: Surgery) -> None:
 
 @without("no more runs of a key are executed than its limit says")
 def limit_ignored(surgery: Surgery) -> None:
-    surgery.put(flow, "limit_now", nothing)
+    surgery.put(places, "limit_now", nothing)
 
 
 @without("a run that parks or ends gives its place back")
 def place_leaks(surgery: Surgery) -> None:
-    surgery.put(offers, "give_place", nothing)
+    surgery.put(offers, "give_places", nothing)
+
+
+@without("who gives a place back lets the next one in")
+def nobody_let_in(surgery: Surgery) -> None:
+    surgery.put(offers, "let_in", nothing)
+
+
+@without("a place that several functions share is counted again when it is taken")
+def shared_place_not_counted(surgery: Surgery) -> None:
+    surgery.put(places, "_may_take", always)
+
+
+@without("a throttle counts what begins")
+def throttle_not_consumed(surgery: Surgery) -> None:
+    surgery.put(throttles, "consume", nothing)
+
+
+@without("nobody overtakes who waits for the same limit")
+def line_overtaken(surgery: Surgery) -> None:
+    surgery.put(places, "_is_next", always)
+
+
+@without("a limit of whole runs is held while they are parked")
+def whole_place_given(surgery: Surgery) -> None:
+    give = places.give
+
+    def give_all(work: Work, run: Run, *, is_over: bool) -> list[str]:
+        del is_over
+        return give(work, run, is_over=True)
+
+    surgery.put(places, "give", give_all)

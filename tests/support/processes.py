@@ -145,6 +145,14 @@ def child_of(supervisor: subprocess.Popen[bytes]) -> int:
     return int(child)
 
 
+def is_alive(pid: int) -> bool:
+    """Tell whether a process still runs; one that nobody has asked about since its end does not. Linux only."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
+
+
 def note(*words: object) -> None:
     """Called by step bodies of test apps: one durable line in the test's ledger, never torn."""
     ledger = Path(os.environ["HOME_OF_TEST"], "ledger")

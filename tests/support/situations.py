@@ -1,7 +1,7 @@
 """Where a run may be: looked at after every commit, in the rows themselves.
 
 Somebody will claim it, or executes it, or a wait ends, or it is over. There is no other place, so that nobody is ever
-stuck; and never more runs of a key hold a place than its limit allows.
+stuck; never more runs of a key are executed than its limit allows, and nobody stands in line for what is free.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from onward_engine.model import Run, Status
+from onward_engine.model import Flow, Run, Status
 from onward_engine.store.port import Enter, Entered, Op
-from onward_engine.store.tables import Tables
+from onward_engine.store.tables import QueueRow, QueueState, Tables
+from onward_engine.store.work import offers, throttles
 
 IN_THE_QUEUE = frozenset({Status.QUEUED, Status.ORPHANED, Status.READY})
 IN_A_PLACE = frozenset({Status.ASSIGNED, Status.ORPHANED})
@@ -20,6 +21,7 @@ IN_A_PLACE = frozenset({Status.ASSIGNED, Status.ORPHANED})
 def misplaced(runs: Sequence[Run], tables: Tables) -> Iterator[str]:
     """Say which runs are where nobody looks for them, and which limits are exceeded."""
     places: Counter[str] = Counter()
+    standing = _standing(runs, tables)
     for run in runs:
         row = tables.queue_row(run.ord)
         if run.status in IN_THE_QUEUE and row is None:
@@ -28,10 +30,46 @@ def misplaced(runs: Sequence[Run], tables: Tables) -> Iterator[str]:
             yield f"{run.id} is {run.status} and in the queue: {row}"
         if run.status is Status.PARKED and not tables.has_waits(run.ord):
             yield f"{run.id} is parked and waits for nothing"
-        if run.flow_key and run.status in IN_A_PLACE:
-            places[run.flow_key] += 1
-            if places[run.flow_key] > run.flow_limit:
-                yield f"{places[run.flow_key]} runs of {run.flow_key} are executed, {run.flow_limit} may be"
+        for flow in run.flow:
+            if _is_counted(run, flow):
+                places[flow.key] += 1
+                if places[flow.key] > flow.limit:
+                    yield f"{places[flow.key]} runs of {flow.key} are executed, {flow.limit} may be"
+        if row is not None and row.state is QueueState.LINE:
+            yield from _idle(run, row, tables, standing[run.function, row.flow_key])
+
+
+def _is_counted(run: Run, flow: Flow) -> bool:
+    if flow.is_throttle or run.status.is_terminal:
+        return False
+    return run.status in IN_A_PLACE or (flow.is_whole and run.started_at_ms > 0)
+
+
+def _standing(runs: Sequence[Run], tables: Tables) -> Counter[tuple[str, str]]:
+    """Count who takes a place as soon as it is let in where it stands in line, by function and flow key."""
+    found: Counter[tuple[str, str]] = Counter()
+    for run in runs if any(len(run.flow) > 1 for run in runs) else ():
+        row = tables.queue_row(run.ord)
+        if row is not None and row.state is QueueState.LINE:
+            keys = [flow.key for flow in run.flow]
+            found.update((run.function, key) for key in keys[: keys.index(row.flow_key)])
+    return found
+
+
+def _idle(run: Run, row: QueueRow, tables: Tables, standing: int) -> Iterator[str]:
+    """Say whether a run stands at the head of a line for what is free, and nobody will look at it: `standing` others
+    stand for a place elsewhere.
+    """
+    flow = next((flow for flow in run.flow if flow.key == row.flow_key), None)
+    if flow is None:
+        yield f"{run.id} stands in line for {row.flow_key}, which is none of its limits"
+    elif flow.is_throttle:
+        if tables.item(throttles.KIND, flow.key, "") is None and not tables.places_offered(flow.key, run.function):
+            yield f"{run.id} waits for {flow.key}, and nothing will let it in"
+    elif row in tables.line_heads(flow.key) and tables.item(offers.LINE, flow.key, "") is None:
+        taken, offered = tables.places_taken(flow.key), tables.places_offered(flow.key, run.function)
+        if taken + offered + standing < flow.limit:
+            yield f"{run.id} waits for {flow.key}, of which {taken} are taken and {offered} offered of {flow.limit}"
 
 
 def unlisted(ops: Sequence[Op[object]], outcomes: Sequence[object], tables: Tables) -> Iterator[str]:

@@ -33,7 +33,7 @@ class Stage:
         witness = Witness()
         self.network = network
         self.disk = Disk(witness, stream(0, "disk"), None)
-        self.cluster = Cluster(network, self.disk, witness, slots=2, limit=None)
+        self.cluster = Cluster(network, self.disk, witness, slots=2)
         self.cluster.start_engine()
 
     async def tell(self, *plan: Op, id: str = "told") -> None:

@@ -7,8 +7,9 @@ import random
 from typing import Any
 
 from msgspec import Struct
-from onward import App, Concurrency, Context, EventType, Retry, StepFailed
+from onward import App, Context, EventType, Retry, StepFailed
 
+from tests.support.controls import NONE, Controls
 from tests.support.ledger import Execution, Ledger
 
 ATTEMPTS = 4
@@ -107,7 +108,7 @@ ANSWER = "yes"
 ASIDE = EventType("aside.told", Story)
 
 
-def make_app(ledger: Ledger, worker: str, limit: int | None) -> App:
+def make_app(ledger: Ledger, worker: str, controls: Controls = NONE) -> App:
     """Return the app as this worker has it: its bodies sign with the worker's name."""
     app = App("sim")
     actor = Actor(ledger, worker)
@@ -115,8 +116,15 @@ def make_app(ledger: Ledger, worker: str, limit: int | None) -> App:
     async def tell(ctx: Context[Story]) -> list[str]:
         return await actor.play(ctx, ctx.data.plan, ())
 
-    told = app.on(TOLD, id="told", concurrency=Concurrency(limit) if limit else None)(tell)
-    app.on(ASIDE, id="aside")(tell)
+    told = app.on(
+        TOLD,
+        id="told",
+        concurrency=controls.told,
+        throttle=controls.throttle,
+        priority=controls.priority,
+        fair=controls.fair,
+    )(tell)
+    app.on(ASIDE, id="aside", concurrency=controls.aside)(tell)
     actor.child = told
     return app
 
@@ -152,7 +160,7 @@ class Actor:
                 returned: list[str] = await ctx.invoke(self.child, op.story)
                 return [f"child:{len(returned)}"]
             case Tell():
-                await ctx.send(ASIDE(Story(ctx.data.tale, [Act(op.name, 5)])))
+                await ctx.send(ASIDE(Story(ctx.data.tale, [Act(op.name, 5), Nap(20), Act(f"{op.name}-then", 5)])))
                 return []
             case Hear() | Ask() | Spawn() | Mark():
                 return await self._do_with_others(ctx, op, known)

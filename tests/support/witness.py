@@ -13,10 +13,13 @@ from typing import Any, Literal
 
 import msgspec
 from onward_engine.model import Item, Run
+from onward_engine.rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
+    HOLDERS_PAGE,
     ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
+    LINES_PAGE,
     STEPS_PAGE,
     Applied,
     ApplyCheckpoint,
@@ -196,6 +199,9 @@ class WitnessedStore:
     async def events_of(self, events: Sequence[str]) -> list[Event]:
         return await self._store.events_of(events)
 
+    async def joined(self, event: str) -> tuple[str, ...]:
+        return await self._store.joined(event)
+
     async def waiter(self, event: str, value: bytes) -> str | None:
         return await self._store.waiter(event, value)
 
@@ -204,6 +210,24 @@ class WitnessedStore:
 
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
         return await self._store.items(kind, owner, after, limit)
+
+    async def queued(self, run: str) -> Queued | None:
+        return await self._store.queued(run)
+
+    async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
+        return await self._store.holders(flow_key, limit)
+
+    async def awaited(self, run: str) -> list[Awaited]:
+        return await self._store.awaited(run)
+
+    async def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        return await self._store.backlog(functions)
+
+    async def lines(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        return await self._store.lines(function, after, limit)
+
+    async def shares(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        return await self._store.shares(function, after, limit)
 
     async def functions(self) -> list[AppManifest]:
         return await self._store.functions()

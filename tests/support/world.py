@@ -19,6 +19,7 @@ from onward.events import Event
 from onward_engine.model import Run
 from onward_engine.settings import Bounds
 
+from tests.support import controls
 from tests.support.audit import differing_answers, leaks, what_is_stored
 from tests.support.chaos import GENTLE, WILD, Chaos, Fault
 from tests.support.checker import violations
@@ -92,13 +93,14 @@ class World:
         self._cancelling = stream(seed, "cancel")
         self._disk = Disk(self._witness, stream(seed, "disk"), path, is_shared=self.is_shared)
         self._is_gentle = self._rng.random() < 0.4
+        self._controls = stream(seed, "controls").choices(controls.ALL, controls.WEIGHTS)[0]
         self._checkpoint = stream(seed, "checkpoint").choice(list(PRESETS.values()))
         self._cluster = self.cluster_type(
             network,
             self._disk,
             self._witness,
             slots=self._rng.choice((1, 2, 4)),
-            limit=self._rng.choice((None, None, 1, 2)),
+            controls=self._controls,
             checkpoint=self._checkpoint,
             park_ttl=stream(seed, "park").choice(("10m", "10m", "200ms")),
             bounds=stream(seed, "bounds").choice((Bounds(), PIECEMEAL)),
@@ -246,6 +248,7 @@ class World:
             unacked_max=self._checkpoint.unacked_max,
             overheard=self._tap.overheard,
             complaints=self._witness.complaints,
+            controls=self._controls,
             is_honest=not (self._cluster.marks["messages lost"] or self._cluster.marks["messages repeated"]),
         )
 

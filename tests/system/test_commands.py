@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from onward import Event
+from onward import Event, SyncClient
 from onward_cli.commands import app
 from typer.testing import CliRunner
 
@@ -130,7 +132,8 @@ RUN_FIELDS = {
 }
 SHOWN_FIELDS = {
     *RUN_FIELDS,
-    *("events", "input", "output", "output_bytes", "error", "cancel_reason", "parent", "waiting_for", "progress"),
+    *("events", "input", "output", "output_bytes", "error", "cancel_reason", "skip_reason", "parent"),
+    *("waiting_for", "progress"),
     "history",
 }
 STEP_FIELDS = {
@@ -163,6 +166,12 @@ def test_a_run_is_shown_with_its_steps(shop: Shop) -> None:
 
 def test_a_failed_run_is_shown_with_its_error(shop: Shop) -> None:
     assert "ValueError: broken" in shop.worker("runs", "show", shop.runs["failed"]).out
+
+
+def test_a_run_that_waits_is_shown_with_what_for_and_until_when(shop: Shop) -> None:
+    out = shop.worker("runs", "show", shop.waiting("in-a-month")).out
+    until = f"{datetime.now(UTC) + timedelta(days=30):%Y-%m}"
+    assert re.search(rf"signal +waiting +.*in-a-month until {until}", out)
 
 
 def test_the_output_of_a_run_is_waited_for(shop: Shop) -> None:
@@ -324,6 +333,19 @@ def test_a_function_is_invoked_and_its_output_printed(shop: Shop) -> None:
     assert shop.worker("functions", "invoke", "cmd/failing", '"x"', "--wait").status == 1
 
 
+def test_who_presses_ctrl_c_while_waiting_is_told_which_run_goes_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(client: SyncClient, id: str, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SyncClient, "wait", wait)
+    ended = shop.worker("functions", "invoke", "cmd/receipt", "7", "--wait")
+    [run] = shop.worker("runs", "list", "--function", "cmd/receipt", "--limit", "1", "-o", "id").out.split()
+    assert (ended.status, ended.out) == (130, "")
+    assert f"worker runs wait {run}" in ended.err
+
+
 def test_a_function_is_invoked_once_for_one_id(shop: Shop) -> None:
     arguments = ("functions", "invoke", "cmd/receipt", "5", "--id", "five", "-o", "id")
     assert shop.worker(*arguments).out == shop.worker(*arguments).out
@@ -429,6 +451,7 @@ def test_a_wrong_word_ends_with_2_and_what_is_meant(shop: Shop, arguments: list[
 def test_a_name_that_is_almost_right_is_guessed(shop: Shop) -> None:
     assert "did you mean cmd/order?" in shop.worker("functions", "show", "cmd/oder").err
     assert "did you mean cmd/order?" in shop.worker("functions", "invoke", "order").err
+    assert "did you mean cmd/order.placed?" in shop.worker("send", "cmd/order.place").err
     cut = shop.runs["failed"][:-3]
     assert f"did you mean {shop.runs['failed']}?" in shop.worker("runs", "show", cut).err
 

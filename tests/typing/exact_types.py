@@ -7,17 +7,26 @@ from decimal import Decimal
 from typing import Any, assert_type
 from uuid import UUID
 
+import onward
 from onward import (
     App,
     AsyncStep,
     Callback,
     Client,
+    Concurrency,
     Context,
     Cron,
+    Debounce,
     Event,
     EventType,
+    Fair,
     Function,
+    Idempotency,
+    Priority,
+    RateLimit,
+    Retry,
     RunHandle,
+    Singleton,
     StartedRun,
     StepAttempt,
     SyncCallback,
@@ -25,6 +34,7 @@ from onward import (
     SyncContext,
     SyncRunHandle,
     SyncStep,
+    Throttle,
     Tick,
     Trigger,
     Winner,
@@ -203,3 +213,35 @@ async def nightly(ctx: Context[Tick]) -> None:
 assert_type(of_either, Function[Order | Batch, str])
 assert_type(of_anything, Function[Order | Batch, int])
 assert_type(nightly, Function[Tick, None])
+
+
+@app.on(either, batch=onward.Batch(100, "30s", key="event.data.id"), concurrency=[Concurrency(1), Concurrency(2, "k")])
+def of_several(ctx: SyncContext[Order | Batch]) -> list[str]:
+    assert_type(ctx.events, tuple[Event[Order | Batch], ...])
+    assert_type(ctx.event.data, Order | Batch)
+    return [event.data.id for event in ctx.events]
+
+
+@app.on(OrderPlaced, debounce=Debounce("5s", timeout="1m", deliver="all"), rate_limit=RateLimit(10, 60), fair=Fair("k"))
+async def of_a_burst(ctx: Context[Order]) -> int:
+    assert_type([event.data for event in ctx.events], list[Order])
+    return len(ctx.events)
+
+
+async def apologise(ctx: Context[Order], error: BaseException) -> None: ...
+
+
+@app.function(Order, throttle=Throttle(10, "1m", burst=3), priority=Priority(60), retry=None, on_failure=apologise)
+async def called(ctx: Context[Order]) -> Decimal:
+    return ctx.data.total
+
+
+@app.cron("@daily", concurrency=Concurrency(1, scope="app", of="run"), throttle=None)
+async def daily(ctx: Context[Tick]) -> str:
+    return str(ctx.data.at)
+
+
+assert_type(of_several, Function[Order | Batch, list[str]])
+assert_type(of_a_burst.with_options(id="once", debounce=None, singleton=Singleton(mode="cancel")), Function[Order, int])
+assert_type(called.with_options(retry=Retry(attempts=1), idempotency=Idempotency("k")), Function[Order, Decimal])
+assert_type(daily, Function[Tick, str])

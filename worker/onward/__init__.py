@@ -18,7 +18,7 @@ from onward.app import App
 from onward.attempt import StepAttempt, current_step
 from onward.callback import Callback, SyncCallback
 from onward.checkpoint import Checkpoint
-from onward.config import CancelOn, Concurrency, Retry, Timeouts
+from onward.config import CancelOn, Retry, Timeouts
 from onward.context import Context
 from onward.cron import Cron, Tick
 from onward.durations import Duration
@@ -41,6 +41,17 @@ from onward.errors import (
     WorkerLost,
 )
 from onward.events import Event, EventType
+from onward.flow import (
+    Batch,
+    Concurrency,
+    Debounce,
+    Fair,
+    Idempotency,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+)
 from onward.function import Function
 from onward.middleware.base import Middleware, RunInfo, StepInfo
 from onward.parallel import Winner
@@ -59,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = [
     "App",
     "AsyncStep",
+    "Batch",
     "Callback",
     "CancelOn",
     "Checkpoint",
@@ -68,11 +80,14 @@ __all__ = [
     "ConfigError",
     "Context",
     "Cron",
+    "Debounce",
     "Duration",
     "Event",
     "EventType",
     "Evicted",
+    "Fair",
     "Function",
+    "Idempotency",
     "InvokeFailed",
     "Middleware",
     "NonDeterminism",
@@ -80,12 +95,15 @@ __all__ = [
     "NotConnected",
     "OnwardError",
     "PayloadTooLarge",
+    "Priority",
+    "RateLimit",
     "Retry",
     "RetryAfter",
     "RunCancelled",
     "RunFailed",
     "RunHandle",
     "RunInfo",
+    "Singleton",
     "StartedRun",
     "StepAttempt",
     "StepFailed",
@@ -97,6 +115,7 @@ __all__ = [
     "SyncContext",
     "SyncRunHandle",
     "SyncStep",
+    "Throttle",
     "Tick",
     "Timeouts",
     "Trigger",

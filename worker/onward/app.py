@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 
-from msgspec.structs import replace
 from onward_protocol import messages
 
 from onward.checkpoint import Checkpoint, CheckpointOption, checkpoint_of
-from onward.config import CancelOption, Concurrency, Retry, Timeouts, cancel_rules, check_kind, check_labels
+from onward.config import Retry, Timeouts, check_kind
 from onward.cron import CatchUp, Cron, Overlap, Tick
 from onward.durations import Duration
 from onward.errors import ConfigError
-from onward.function import FailureHandler, Function, FunctionDecorator, FunctionOptions, failure_function
+from onward.function import FailureHandler, Function, FunctionDecorator, failure_function, with_cause
 from onward.middleware.base import Middleware
 from onward.middleware.chain import checked_middleware
+from onward.options import EventOptions, FunctionOptions, Options, check_known
 from onward.reach import named_in
 from onward.settings import Settings
-from onward.trigger import Source, Trigger, schedules_of, triggers_of, types_of
+from onward.trigger import Trigger, schedules_of, triggers_of, types_of
 from onward.values.callables import check_takes, name_of, place_of
 from onward.values.names import check_plain_name, check_text
 
@@ -96,14 +96,8 @@ class App:
         *,
         id: str = "",
         when: str = "",
-        concurrency: Concurrency | None = None,
-        retry: Retry | None = None,
-        timeouts: Timeouts | None = None,
-        cancel_on: CancelOption | None = None,
-        labels: Mapping[str, str] | None = None,
-        checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[I] | None = None,
-        middleware: Sequence[Middleware] = (),
+        **options: Unpack[EventOptions],
     ) -> FunctionDecorator[I]:
         """Make a function start for every such event, or for those `when` is true of: `when="event.data.total > 100"`.
         Its id is "app/name", the name being `id` or the function's own. `Placed | Imported.when("...")` stands for
@@ -113,10 +107,21 @@ class App:
         that run. `cancel_on` names up to five events that cancel runs. With `labels` only workers that have all of
         them get its runs. Without a `checkpoint` of its own the function has that of its worker, or else of its App.
         `middleware` comes inside the App's.
+
+        Which events start a run say `idempotency`, `singleton` and `rate_limit`; `debounce` and `batch` make one run of
+        several; `priority` or `fair` say which run is next, `concurrency` and `throttle` when it may start.
         """
         self._check_trigger(trigger, when)
-        options = self._options(retry, timeouts, concurrency, trigger.sources, when, cancel_on, labels, middleware)
-        return self._decorator(trigger.data_type, id, options, checkpoint, on_failure)
+        check_known("on()", options)
+        sources = trigger.sources
+        defaults = FunctionOptions(
+            retry=self.retry,
+            timeouts=self.timeouts,
+            triggers=triggers_of(sources, when),
+            schedules=schedules_of(sources),
+            types=types_of(sources),
+        )
+        return self._decorator(trigger.data_type, id, defaults, options, on_failure)
 
     def cron(
         self,
@@ -127,53 +132,35 @@ class App:
         jitter: Duration = 0,
         overlap: Overlap = "allow",
         catch_up: CatchUp = "last",
-        concurrency: Concurrency | None = None,
-        retry: Retry | None = None,
-        timeouts: Timeouts | None = None,
-        cancel_on: CancelOption | None = None,
-        labels: Mapping[str, str] | None = None,
-        checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[Tick] | None = None,
-        middleware: Sequence[Middleware] = (),
+        **options: Unpack[Options],
     ) -> FunctionDecorator[Tick]:
         """Make a function start by the clock: `@app.cron("0 3 * * *", tz="Europe/Berlin")`. The schedule's options are
-        those of `Cron`, the others as in `on`.
+        those of `Cron`, the others as in `on`, but for those that are about many events.
         """
-        return self.on(
-            Cron(expression, tz=tz, jitter=jitter, overlap=overlap, catch_up=catch_up),
-            id=id,
-            concurrency=concurrency,
-            retry=retry,
-            timeouts=timeouts,
-            cancel_on=cancel_on,
-            labels=labels,
-            checkpoint=checkpoint,
-            on_failure=on_failure,
-            middleware=middleware,
-        )
+        schedule = Cron(expression, tz=tz, jitter=jitter, overlap=overlap, catch_up=catch_up)
+        return self.on(schedule, id=id, on_failure=on_failure, **options)
 
     def function(
         self,
         input: type[I],
         *,
         id: str = "",
-        concurrency: Concurrency | None = None,
-        retry: Retry | None = None,
-        timeouts: Timeouts | None = None,
-        cancel_on: CancelOption | None = None,
-        labels: Mapping[str, str] | None = None,
-        checkpoint: CheckpointOption | None = None,
         on_failure: FailureHandler[I] | None = None,
-        middleware: Sequence[Middleware] = (),
+        **options: Unpack[Options],
     ) -> FunctionDecorator[I]:
         """Make a function that only `ctx.invoke`, clients and the API start, with an input of this type. Options as in
-        `on`.
+        `on`, but for those that are about many events.
         """
-        options = self._options(retry, timeouts, concurrency, (), "", cancel_on, labels, middleware)
-        return self._decorator(input, id, options, checkpoint, on_failure)
+        check_known("function()", options)
+        return self._decorator(
+            input, id, FunctionOptions(retry=self.retry, timeouts=self.timeouts), options, on_failure
+        )
 
-    def include(self, other: App | ModuleType) -> None:
-        """Add the functions of another App, or of everything in a module; they keep their ids and their own options."""
+    def include(self, other: App | ModuleType | Function[Any, Any]) -> None:
+        """Add the functions of another App, or of everything in a module, or one function; they keep their ids and
+        their own options.
+        """
         for function in functions_in(other).values():
             if function.app.lifespan not in (None, self.lifespan):
                 raise ConfigError(
@@ -201,35 +188,12 @@ class App:
         if when and not triggers_of(trigger.sources, ""):
             raise ConfigError(f"App '{self.name}': a schedule has no event for option 'when'.", code="E0105")
 
-    def _options(
-        self,
-        retry: Retry | None,
-        timeouts: Timeouts | None,
-        concurrency: Concurrency | None,
-        sources: tuple[Source, ...],
-        when: str,
-        cancel_on: CancelOption | None,
-        labels: Mapping[str, str] | None,
-        middleware: Sequence[Middleware],
-    ) -> FunctionOptions:
-        return FunctionOptions(
-            retry=retry or self.retry,
-            timeouts=timeouts or Timeouts(),
-            concurrency=concurrency,
-            triggers=triggers_of(sources, when),
-            schedules=schedules_of(sources),
-            types=types_of(sources),
-            cancel_on=cancel_on,
-            labels=labels or {},
-            middleware=middleware,
-        )
-
     def _decorator(
         self,
         input_type: Any,
         id: str,
-        options: FunctionOptions,
-        checkpoint: CheckpointOption | None,
+        defaults: FunctionOptions,
+        given: Mapping[str, Any],
         on_failure: FailureHandler[I] | None,
     ) -> FunctionDecorator[I]:
         def decorate(fn: Callable[..., Any]) -> Function[I, Any]:
@@ -237,26 +201,15 @@ class App:
             check_plain_name(f"function {name!r}", name, place_of(fn))
             label = f"function '{self.name}/{name}'"
             check_takes(label, fn, "ctx")
-            check_kind(label, "retry", options.retry, Retry)
-            check_kind(label, "timeouts", options.timeouts, Timeouts)
-            check_kind(label, "concurrency", options.concurrency, Concurrency)
-            cancel_rules(f"{self.name}/{name}", options.cancel_on)
-            check_labels(label, options.labels)
-            for trigger in options.triggers:
+            for trigger in defaults.triggers:
                 check_text(f"{label}, option 'when'", trigger.where)
-            own = replace(
-                options,
-                timeouts=options.timeouts.over(self.timeouts),
-                checkpoint=checkpoint_of(f"{label}, option 'checkpoint'", checkpoint),
-                middleware=checked_middleware(label, options.middleware),
-            )
-            function: Function[I, Any] = Function(self, f"{self.name}/{name}", fn, input_type, own)
-            if options.concurrency:
-                options.concurrency.check(function.id)
+            options = defaults.with_given(label, self, given)
+            function: Function[I, Any] = Function(self, f"{self.name}/{name}", fn, input_type, options)
+            function.manifest()  # finds what is wrong with it here, and not when a worker registers
             self._add(function)
             if on_failure:
-                check_takes(f"function '{function.id}', option 'on_failure'", on_failure, "ctx", "error")
-                function.failure_handler = failure_function(function, on_failure)
+                check_takes(f"{label}, option 'on_failure'", on_failure, "ctx", "error")
+                function.failure_handler = failure_function(function, with_cause(on_failure))
                 self._add(function.failure_handler)
             return function
 

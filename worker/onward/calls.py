@@ -27,8 +27,8 @@ MSGPACK: Final = "application/msgpack"
 POLL_MS: Final = 30_000
 """An answer that takes longer is asked for again: proxies give up on silent requests after a minute."""
 
-RunStatus = Literal["queued", "assigned", "orphaned", "parked", "ready", "completed", "failed", "cancelled"]
-TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+RunStatus = Literal["queued", "assigned", "orphaned", "parked", "ready", "completed", "failed", "cancelled", "skipped"]
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "skipped"})
 
 
 class Request(Struct, frozen=True):
@@ -83,6 +83,7 @@ class RunRecord(Struct, frozen=True):
     input: Any = None
     output_bytes: int = 0
     cancel_reason: str | None = None
+    skip_reason: str | None = None
     parent: str | None = None
     waiting_for: str | None = None
     progress: Any = None
@@ -120,6 +121,7 @@ class WorkerRecord(Struct, frozen=True):
     held: int = 0
     draining: bool = False
     connected_at_ms: int = 0
+    labels: dict[str, str] = {}
 
 
 class Accepted(Struct, frozen=True):
@@ -303,10 +305,10 @@ class Bulk:
     Each request names where the one before has ended, so that a repeat changes nothing twice.
     """
 
-    def __init__(self, what: Literal["cancel", "rerun"], selection: Mapping[str, Any], *, dry_run: bool) -> None:
+    def __init__(self, path: str, selection: Mapping[str, Any], *, dry_run: bool) -> None:
         self.is_whole: bool = False
         self.result: BulkResult = BulkResult(0)
-        self._path = f"/v1/bulk/{what}"
+        self._path = path
         self._body = {**selection, "dry_run": dry_run}
 
     @property
@@ -325,12 +327,12 @@ class Bulk:
 
 def cancelling_many(selection: Mapping[str, Any], reason: str, cleanup: Duration | None, *, dry_run: bool) -> Bulk:
     """Ask to cancel the runs of a selection."""
-    return Bulk("cancel", {**selection, **_cancellation(reason, cleanup)}, dry_run=dry_run)
+    return Bulk("/v1/bulk/cancel", {**selection, **_cancellation(reason, cleanup)}, dry_run=dry_run)
 
 
 def rerunning_many(selection: Mapping[str, Any], key: str, *, dry_run: bool) -> Bulk:
     """Ask to start the runs of a selection once more."""
-    return Bulk("rerun", {**selection, "request": key or uuid4().hex}, dry_run=dry_run)
+    return Bulk("/v1/bulk/rerun", {**selection, "request": key or uuid4().hex}, dry_run=dry_run)
 
 
 def signalling(name: str, value: object, run: str, id: str) -> Request:
@@ -370,6 +372,8 @@ def failure_of_run(record: RunRecord) -> Exception:
     """Return why a run that is over has no output. A cancelled one gives `RunFailed`: `CancelledError` would end the
     asking task.
     """
+    if record.status == "skipped":
+        return RunFailed(record.id, "RunSkipped", record.skip_reason or "the run was skipped")
     if record.error is None:
         return RunFailed(record.id, "RunCancelled", "the run was cancelled")
     error = record.error

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast, ove
 
 from msgspec import Struct
 
-from onward import calls, lists, timetable
+from onward import calls, lists, queues, timetable
 from onward.calls import Accepted, BulkResult, RunRecord, RunStatus, StepRecord, WorkerRecord
 from onward.durations import Duration
 from onward.events import Event, moment
 from onward.function import Function
 from onward.lists import EventPage, EventRecord, FunctionRecord, RunPage, RunsWanted
 from onward.middleware.base import Middleware
+from onward.queues import KeyPage, LimitName, LimitRecord, QueuePage, QueueRecord, Scale, WhyRecord
 from onward.sealing import opened_failure, opened_output, sealed_input, send_through, sending_chain
 from onward.settings import Settings
 from onward.timetable import BackfilledTick, DelayedPage, SchedulePage, ScheduleRecord
@@ -134,6 +135,45 @@ class Client:
     async def get_function(self, function: Function[Any, Any] | str) -> FunctionRecord:
         """Return a function as it is registered, and how its newest runs do."""
         return lists.read_function(await self._transport.request(lists.reading_function(function)))
+
+    async def why(self, id: str) -> WhyRecord:
+        """Return why a run does not start, or what it waits for."""
+        return queues.explained(await self._transport.request(queues.explaining(id)))
+
+    async def list_queues(self, *, limit: int = 50, cursor: str | None = None) -> QueuePage:
+        """Return the queues of all functions, by function; the page's `cursor` asks for the next."""
+        return queues.listed_queues(await self._transport.request(queues.listing_queues(limit, cursor)))
+
+    async def get_queue(self, function: Function[Any, Any] | str) -> QueueRecord:
+        """Return the queue of a function, with its limits."""
+        return queues.read_queue(await self._transport.request(queues.reading_queue(function)))
+
+    async def list_keys(
+        self, function: Function[Any, Any] | str, *, limit: int = 50, cursor: str | None = None
+    ) -> KeyPage:
+        """Return the values of keys for which runs of a function wait; the page's `cursor` asks for the next."""
+        return queues.listed_keys(await self._transport.request(queues.listing_keys(function, limit, cursor)))
+
+    async def set_limit(
+        self, function: Function[Any, Any] | str, option: LimitName, limit: int | None, *, by: str = ""
+    ) -> LimitRecord:
+        """Have an option of a function give another limit than its code says, at once and for good; None: what that
+        says counts again. `by` is kept with the change.
+        """
+        request = queues.setting_limit(function, option, limit, by)
+        return queues.set_limit(await self._transport.request(request))
+
+    async def purge_queue(
+        self, function: Function[Any, Any] | str, *, key: str = "", reason: str = "", dry_run: bool = False
+    ) -> BulkResult:
+        """Cancel the runs of a function that have not begun; with a `key` those with this value of a limit's key, or of
+        their event. With `dry_run` they are only counted.
+        """
+        return await self._change(queues.purging(function, key, reason, dry_run=dry_run))
+
+    async def get_scale(self, app: str = "") -> Scale:
+        """Return how much there is to do for an app, or for all of them, and how many workers that takes."""
+        return queues.scale(await self._transport.request(queues.asking_scale(app)))
 
     async def list_schedules(
         self, *, function: Function[Any, Any] | str | None = None, limit: int = 50, cursor: str | None = None

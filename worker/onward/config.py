@@ -12,7 +12,7 @@ from onward.durations import DAY_MS, SLEEP_MS_MAX, Duration, duration_ms
 from onward.errors import ConfigError, OnwardError, RetryAfter, WorkerLost
 from onward.events import EventType
 from onward.values.names import check_name, check_text
-from onward.values.paths import key_problem, path_problem
+from onward.values.paths import path_problem
 
 ATTEMPTS_MAX: Final = 21
 """With the default policy the last of 21 attempts comes after several days; more only hide an error that nobody looks
@@ -156,23 +156,6 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     def step_ms(self) -> int | None:
         """`step` in milliseconds."""
         return None if self.step is None else duration_ms(self.step)
-
-
-class Concurrency(Struct, frozen=True):
-    """At most `limit` runs of a function at once; with `key`, a path such as "event.data.customer", for each of its
-    values.
-    """
-
-    limit: int
-    key: str = ""
-
-    def __post_init__(self) -> None:
-        _within("Concurrency", "limit", self.limit, 1, 1_000_000)
-
-    def check(self, function: str) -> None:
-        """Raise `ConfigError` naming `function` if the key is not a path."""
-        if self.key and (problem := key_problem(self.key)):
-            raise ConfigError(f"function '{function}', option 'concurrency': the key {problem}.", code="E0103")
 
 
 class CancelOn(Struct, frozen=True):

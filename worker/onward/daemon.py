@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Never
 
 import structlog
+from msgspec import Struct
 from onward_protocol.errors import ProtocolError
 from onward_protocol.limits import Times
 
@@ -22,6 +23,19 @@ from onward.run.runner import Runner, own_body
 from onward.watch import Watch, watched
 
 State = Literal["new", "connecting", "connected", "draining", "stopped"]
+Connection = Literal["none", "open", "lost"]
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """How a worker is at this moment. `connection` is "none" before the first one; `lost_ms` says for how long it is
+    "lost". `in_flight` counts runs that occupy a slot.
+    """
+
+    state: State = "new"
+    connection: Connection = "none"
+    lost_ms: int = 0
+    in_flight: int = 0
+
 
 GOODBYE_S = 2  # for the last message to leave; without it the engine notices the lost socket
 COMPLAIN_MS = 60_000  # one line a minute while an outage lasts
@@ -74,6 +88,8 @@ class Daemon:
         self._watch = watch
         self._retry_after_ms: int | None = None
         self._complained_at_ms: int | None = None
+        self._connection: Connection = "none"
+        self._lost_at_ms = 0
         self._conversation = Conversation(
             profile, clock_ms=clock_ms, times=times or Times(), on_welcome=self._on_welcome
         )
@@ -96,6 +112,16 @@ class Daemon:
         self._abandoning = asyncio.Event()
         self._is_leaving_now = False
         self._is_closed = False
+
+    @property
+    def health(self) -> Health:
+        """How it is now."""
+        return Health(
+            state=self.state,
+            connection=self._connection,
+            lost_ms=self._clock_ms() - self._lost_at_ms if self._connection == "lost" else 0,
+            in_flight=self._runner.in_flight,
+        )
 
     def drain(self) -> None:
         """Ask for the end: no new work, the running steps finished, the rest handed back. May be repeated."""
@@ -170,6 +196,7 @@ class Daemon:
     def _on_welcome(self) -> None:
         self._reconnect.connected(self._clock_ms())
         self._complained_at_ms = None
+        self._connection = "open"
         if self.state == "connecting":
             self.state = "connected"
             _log.info("connected")
@@ -202,6 +229,8 @@ class Daemon:
             return
         if self.state == "connected":
             self.state = "connecting"
+        if self._connection == "open":
+            self._connection, self._lost_at_ms = "lost", self._clock_ms()
         self._trouble(ending)
 
     def _trouble(self, reason: Exception) -> None:

@@ -130,7 +130,7 @@ class InvokeFailed(WorkFailed):
 
 
 class RunFailed(WorkFailed):
-    """A run ended without a result: failed, or cancelled (`type` is then "RunCancelled")."""
+    """A run ended without a result: failed, cancelled (`type` is then "RunCancelled"), or skipped ("RunSkipped")."""
 
     code = "E0303"
     kind = "run"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, Unpack, cast, overload
 
-from msgspec import Struct
 from onward_protocol import messages
+from onward_protocol.options import option_problem
 
 from onward.checkpoint import Checkpoint
-from onward.config import CancelOption, Concurrency, Retry, Timeouts, cancel_rules
+from onward.config import Retry, Timeouts, cancel_rules
 from onward.context import Context
-from onward.middleware.base import Middleware
+from onward.errors import ConfigError
+from onward.flow import concurrency_rules
 from onward.middleware.chain import Chain
+from onward.options import EventOptions, FunctionOptions, check_known
 from onward.scene import RunContext, Scene, cause_of
 from onward.sync_context import SyncContext
-from onward.trigger import type_for
 from onward.values.callables import is_async, place_of
+from onward.values.expressions import expression_problem
+from onward.values.names import check_plain_name
 from onward.values.results import check_result, result_codec
 from onward.values.serde import check_type, encode
 
@@ -30,7 +33,11 @@ I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
 O_co = TypeVar("O_co", covariant=True)
 
+R_co = TypeVar("R_co", covariant=True)
+
 FAILURE_SUFFIX: Final = "!failure"
+
+_CODES: Final = {"value": "E0105", "conflict": "E0128", "no_event": "E0129"}
 
 FailureHandler = (
     Callable[[Context[I], BaseException], Coroutine[Any, Any, object]]
@@ -39,22 +46,12 @@ FailureHandler = (
 """Called once when a run of the function failed for good, with the run's input and the error."""
 
 
-class FunctionOptions(Struct, frozen=True, kw_only=True):
-    """How a function is declared, with the App's defaults filled in.
+class Ruled(Protocol[R_co]):
+    """An option that the engine is told of."""
 
-    `checkpoint` is the function's own: what it leaves open is for the worker to decide, and only then for its App.
-    """
-
-    retry: Retry
-    timeouts: Timeouts = Timeouts()
-    checkpoint: Checkpoint | None = None
-    concurrency: Concurrency | None = None
-    triggers: tuple[messages.Trigger, ...] = ()
-    schedules: tuple[messages.Schedule, ...] = ()
-    types: Mapping[str, Any] = {}
-    cancel_on: CancelOption | None = None
-    labels: Mapping[str, str] = {}
-    middleware: Sequence[Middleware] = ()
+    def rule(self, owner: str) -> R_co:
+        """Return what it is told."""
+        ...
 
 
 class Function(Generic[I, O_co]):
@@ -104,25 +101,54 @@ class Function(Generic[I, O_co]):
         """Start a run and return its result. Raises `RunFailed`, or the SDK's own error that the run ended with."""
         return await self.app.client.run(self, data)
 
+    def with_options(self, *, id: str = "", **options: Unpack[EventOptions]) -> Function[I, O_co]:
+        """Return the same function with other options; None takes one away, or back to the App's default.
+
+        What starts it and its failure handler stay. It is registered nowhere: a worker or a `TestEngine` can be given
+        it, or with another `id` `App.include`.
+        """
+        check_known("with_options()", options)
+        name = id or self.id.rpartition("/")[2]
+        check_plain_name(f"function {name!r}", name, place_of(self.fn))
+        label = f"function '{self.app.name}/{name}'"
+        own = self.options.with_given(label, self.app, options)
+        function: Function[I, O_co] = Function(self.app, f"{self.app.name}/{name}", self.fn, self.input_type, own)
+        function.manifest()
+        if self.failure_handler:
+            function.failure_handler = failure_function(function, self.failure_handler.fn)
+        return function
+
     def manifest(self) -> messages.FunctionManifest:
-        """Return what the engine is told about the function."""
-        concurrency = self.options.concurrency
-        return messages.FunctionManifest(
+        """Return what the engine is told about the function. Raises `ConfigError` naming it and the option."""
+        options = self.options
+        manifest = messages.FunctionManifest(
             id=self.id,
-            triggers=self.options.triggers,
-            concurrency=(messages.ConcurrencyLimit(concurrency.limit, concurrency.key),) if concurrency else (),
+            triggers=options.triggers,
+            concurrency=concurrency_rules(self._label, options.concurrency),
             on_failure=self.failure_handler.id if self.failure_handler else "",
             sync=self.is_sync,
-            cancel_on=cancel_rules(self.id, self.options.cancel_on),
+            cancel_on=cancel_rules(self.id, options.cancel_on),
             start_timeout_ms=self.timeouts.start_ms,
             finish_timeout_ms=self.timeouts.finish_ms,
-            labels=dict(self.options.labels),
-            schedules=self.options.schedules,
+            labels=dict(options.labels),
+            schedules=options.schedules,
+            throttle=self._rule("throttle", options.throttle),
+            rate_limit=self._rule("rate_limit", options.rate_limit),
+            debounce=self._rule("debounce", options.debounce),
+            batch=self._rule("batch", options.batch),
+            priority=self._rule("priority", options.priority) or "",
+            fair=self._rule("fair", options.fair),
+            singleton=self._rule("singleton", options.singleton),
+            idempotency=self._rule("idempotency", options.idempotency),
         )
+        if problem := option_problem(manifest):
+            message, code = f"{self._owner(problem.option)}: {problem.what}.", _CODES[problem.kind]
+            raise ConfigError(message, code=code, where=place_of(self.fn))
+        return manifest
 
     def make_context(self, host: Host, assign: messages.Assign, state: object) -> Context[I] | SyncContext[I]:
         """Return the context for one residence of a run; `fn` is called with it."""
-        scene = Scene(host, assign, self._data_type(assign), self.retry, state)
+        scene = Scene(host, assign, self.input_type, self.retry, state, self.options.types)
         return SyncContext(scene) if self.is_sync else Context(scene)
 
     def write_input(self, data: I) -> bytes:
@@ -149,15 +175,19 @@ class Function(Generic[I, O_co]):
             for event, type in self.options.types.items():
                 check_type(type, f"data of event '{event}' in {self._label}", place_of(self.fn))
         check_result(self.fn, self._label)
-
-    def _data_type(self, assign: messages.Assign) -> Any:
-        """Return the type of what started this run."""
-        found = type_for(self.options.types, assign.events[0].name) if assign.events else None
-        return self.input_type if found is None else found
+        for trigger in self.options.triggers:
+            if trigger.where and (problem := expression_problem(trigger.where)):
+                raise ConfigError(f"{self._owner('when')}: the expression {problem}.", code="E0127")
 
     @property
     def _label(self) -> str:
         return f"function '{self.id}'"
+
+    def _rule(self, option: str, value: Ruled[R_co] | None) -> R_co | None:
+        return None if value is None else value.rule(self._owner(option))
+
+    def _owner(self, option: str) -> str:
+        return f"{self._label}, option '{option}'"
 
 
 class FunctionDecorator(Protocol[I]):
@@ -169,8 +199,8 @@ class FunctionDecorator(Protocol[I]):
     def __call__(self, fn: Callable[[SyncContext[I]], O], /) -> Function[I, O]: ...
 
 
-def failure_function(function: Function[I, Any], handler: FailureHandler[I]) -> Function[I, object]:
-    """Return the function that runs `handler` when a run of `function` has failed."""
+def failure_function(function: Function[I, Any], fn: Callable[..., Any]) -> Function[I, object]:
+    """Return the function that is called, with its context alone, when a run of `function` has failed."""
     options = FunctionOptions(
         retry=function.retry,
         timeouts=Timeouts(step=function.timeouts.step),
@@ -179,10 +209,11 @@ def failure_function(function: Function[I, Any], handler: FailureHandler[I]) -> 
         middleware=function.options.middleware,
         types=function.options.types,
     )
-    return Function(function.app, function.id + FAILURE_SUFFIX, _with_cause(handler), function.input_type, options)
+    return Function(function.app, function.id + FAILURE_SUFFIX, fn, function.input_type, options)
 
 
-def _with_cause(handler: Callable[..., Any]) -> Callable[..., Any]:
+def with_cause(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls a failure handler with its context and the error of the run that failed."""
     if is_async(handler):
 
         @wraps(handler)

@@ -9,7 +9,7 @@ from typing import Final
 HELP: Final[dict[str, str]] = {
     "E0101": "Give one of the two another id, for example `@app.on(..., id='another')`.",
     "E0102": "Use 1 to 160 bytes of printable text; for apps and functions only letters, digits, '_', '.' and '-'.",
-    "E0103": "Write the path of a field, such as 'event.data.customer' for a key or 'customer.id' for a match.",
+    "E0103": "Write the path of a field of the event's data, such as 'customer.id'.",
     "E0104": "Write a duration as a timedelta, as seconds, or as text such as '30s', '10m', '4m45s' or '24h'.",
     "E0105": "Choose a value inside the limits that the message names.",
     "E0106": "Define the class at module level, import it outside of `if TYPE_CHECKING`, or leave the annotation out.",
@@ -36,9 +36,14 @@ HELP: Final[dict[str, str]] = {
     "E0124": "Pass the function itself, as `@app.function(...)` or `@app.on(...)` has made it.",
     "E0125": "Give it as `str`; half of a surrogate pair is no character.",
     "E0126": "Pass the function itself, and behind it what it is called with: `ctx.step.run('email', send_email, to)`.",
+    "E0127": "Write an expression over `event`, such as 'event.data.customer', or as a condition "
+    "'event.data.total > 100'.",
+    "E0128": "Options that decide what becomes of the same events or runs exclude each other; take one out.",
+    "E0129": "Take it out, or start the function by an event with `@app.on(...)`; what is called always starts.",
     "E0201": "Return plain data, a dataclass or a registered type, and annotate the return type.",
     "E0202": "Store the data in a file or an object store and return its address.",
     "E0203": "Give this process the key too, at first as `decrypt_only`; a run that has failed by it can be run again.",
+    "E0204": "Send or store what fits the annotation, or change that: a field that older data lacks needs a default.",
     "E0301": "The original error is in `type`, `message` and `data`; catch StepFailed to go on without the step.",
     "E0302": "The original error is in `type`, `message` and `data`; the child run keeps its own record.",
     "E0303": "`worker runs show` has the run's steps and its error.",

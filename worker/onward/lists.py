@@ -82,7 +82,7 @@ class EventRecord(Struct, frozen=True):
 class FunctionRecord(Struct, frozen=True):
     """A function as its worker registered it. The last fields are only known of a function that was asked for alone.
 
-    `recent` counts its newest runs by status.
+    `recent` counts its newest runs by status; `limits` are those that can be set, as of a `QueueRecord`.
     """
 
     id: str
@@ -102,6 +102,8 @@ class FunctionRecord(Struct, frozen=True):
     finish_timeout_ms: int | None = None
     ticks: tuple[dict[str, Any], ...] = ()
     recent: dict[str, Any] = field(default_factory=dict[str, Any])
+    limits: tuple[dict[str, Any], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class _Functions(Struct):

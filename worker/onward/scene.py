@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -14,6 +15,7 @@ from onward.config import Retry
 from onward.errors import ConfigError, PayloadTooLarge, from_failure
 from onward.events import Event, moment
 from onward.step import current_host
+from onward.trigger import type_for
 from onward.values.names import check_scope
 from onward.values.serde import decoder_for, encode, json_decoder_for
 
@@ -32,7 +34,7 @@ PROGRESS_BYTES_MAX: Final = 4 * 1024
 
 class Scene(Struct, frozen=True):
     """The run that a context stands for: its place in this worker, what it was assigned, and how its function is
-    declared.
+    declared. `types` are those of the events' data, by name or prefix.
     """
 
     host: Host
@@ -40,6 +42,7 @@ class Scene(Struct, frozen=True):
     input_type: Any
     retry: Retry
     state: Any = None
+    types: Mapping[str, Any] = {}
 
 
 class StartedRun(Struct, frozen=True):
@@ -58,8 +61,8 @@ class RunContext(Generic[E_co]):
 
     @cached_property
     def events(self) -> tuple[Event[E_co], ...]:
-        """The events that started the run. One that was started with an input has a single event, named after the
-        function.
+        """The events that started the run: several for a batch, or a debounce that delivers "all". A run that was
+        started with an input has a single event, named after the function.
         """
         assign = self._scene.assign
         if assign.events:
@@ -177,7 +180,9 @@ class RunContext(Generic[E_co]):
         return self._host
 
     def _received(self, event: messages.Event) -> Event[E_co]:
-        data: Any = json_decoder_for(self._scene.input_type, f"data of event '{event.name}'")(event.data)
+        found = type_for(self._scene.types, event.name)
+        kind = self._scene.input_type if found is None else found
+        data: Any = json_decoder_for(kind, f"data of event '{event.name}'")(event.data)
         return Event(event.name, data, event.id, event.ts_ms, event.key, event.meta)
 
     def _input(self) -> Any:

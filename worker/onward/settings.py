@@ -28,7 +28,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def read(
         cls, environ: Mapping[str, str] = os.environ, *, url: str | None = None, token: str | None = None
     ) -> Settings:
-        """Return the settings of ONWARD_URL, ONWARD_TOKEN and ONWARD_TOKEN_FILE; arguments come first."""
+        """Return the settings of ONWARD_URL, ONWARD_TOKEN and ONWARD_TOKEN_FILE; arguments come first. Raises
+        `ConfigError`.
+        """
+        _check_text("url", url)
+        _check_text("token", token)
         chosen = url or environ.get("ONWARD_URL") or URL_DEFAULT
         if problem := _url_problem(chosen):
             raise ConfigError(f"the engine's address {problem}.", code="E0114")
@@ -61,6 +65,11 @@ def checked_token(token: str, what: str) -> str:
             f"{what} cannot be a token: it is too long, or has spaces or special characters.", code="E0402"
         )
     return token
+
+
+def _check_text(option: str, given: object) -> None:
+    if given is not None and not isinstance(given, str):  # which may be the token: only its type is told
+        raise ConfigError(f"option '{option}' is a {type(given).__name__}, and has to be a str.", code="E0123")
 
 
 def _url_problem(url: str) -> str:

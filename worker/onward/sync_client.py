@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack, cast, overload
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast, overload
 
 from msgspec import Struct
 
-from onward import calls, lists, timetable
-from onward.calls import Accepted, Answer, BulkResult, Request, RunRecord, RunStatus, StepRecord, WorkerRecord
+from onward import calls, lists, queues, timetable
+from onward.calls import Accepted, BulkResult, RunRecord, RunStatus, StepRecord, WorkerRecord
 from onward.durations import Duration
 from onward.events import Event, moment
 from onward.function import Function
 from onward.lists import EventPage, EventRecord, FunctionRecord, RunPage, RunsWanted
 from onward.middleware.base import Middleware
+from onward.queues import KeyPage, LimitName, LimitRecord, QueuePage, QueueRecord, Scale, WhyRecord
 from onward.sealing import blocking, failure_of, output_of, packed_input, send_through, sending_chain
 from onward.settings import Settings
+from onward.sync_transport import SyncTransport
 from onward.timetable import BackfilledTick, DelayedPage, SchedulePage, ScheduleRecord
-from onward.transport import ANSWER_S, IDLE_MAX, headers_of, unreachable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,70 +30,6 @@ if TYPE_CHECKING:
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
 O_co = TypeVar("O_co", covariant=True)
-
-
-class SyncTransport:
-    """Sends requests to one engine on kept connections. Safe to use from many threads: each request has a connection to
-    itself.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings: Final = settings
-        self._address: Final = urlsplit(settings.url)
-        self._idle: Final[deque[HTTPConnection]] = deque()
-
-    def request(self, request: Request) -> Answer:
-        """Send a request and return the answer, whatever its status. Raises `NotConnected`."""
-        try:
-            return self._exchange(request)
-        except TimeoutError as error:
-            raise unreachable(self._settings, "it did not answer in time") from error
-        except (OSError, HTTPException) as error:
-            raise unreachable(self._settings, str(error) or type(error).__name__) from error
-
-    def close(self) -> None:
-        """Close the kept connections."""
-        while (connection := self._kept()) is not None:
-            connection.close()
-
-    def _exchange(self, request: Request) -> Answer:
-        while (connection := self._kept()) is not None:
-            try:
-                return self._on(connection, request)
-            except (
-                ConnectionError,
-                HTTPException,
-            ):  # the engine closed a kept connection: every request may be repeated
-                continue
-        return self._on(self._new(), request)
-
-    def _kept(self) -> HTTPConnection | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
-
-    def _new(self) -> HTTPConnection:
-        kind = HTTPSConnection if self._address.scheme == "https" else HTTPConnection
-        return kind(self._address.hostname or "", self._address.port, timeout=ANSWER_S)
-
-    def _on(self, connection: HTTPConnection, request: Request) -> Answer:
-        is_kept = False
-        try:
-            connection.timeout = ANSWER_S + request.wait_ms / 1000
-            if connection.sock is not None:
-                connection.sock.settimeout(connection.timeout)
-            headers = headers_of(request, self._settings)
-            connection.request(request.method, self._address.path + request.path, request.body or None, headers)
-            response = connection.getresponse()
-            answer = Answer(response.status, response.read())
-            is_kept = not response.will_close
-        finally:
-            if is_kept and len(self._idle) < IDLE_MAX:
-                self._idle.append(connection)
-            else:
-                connection.close()
-        return answer
 
 
 class SyncClient:
@@ -198,6 +132,43 @@ class SyncClient:
     def get_function(self, function: Function[Any, Any] | str) -> FunctionRecord:
         """Return a function as it is registered, and how its newest runs do."""
         return lists.read_function(self._transport.request(lists.reading_function(function)))
+
+    def why(self, id: str) -> WhyRecord:
+        """Return why a run does not start, or what it waits for."""
+        return queues.explained(self._transport.request(queues.explaining(id)))
+
+    def list_queues(self, *, limit: int = 50, cursor: str | None = None) -> QueuePage:
+        """Return the queues of all functions, by function; the page's `cursor` asks for the next."""
+        return queues.listed_queues(self._transport.request(queues.listing_queues(limit, cursor)))
+
+    def get_queue(self, function: Function[Any, Any] | str) -> QueueRecord:
+        """Return the queue of a function, with its limits."""
+        return queues.read_queue(self._transport.request(queues.reading_queue(function)))
+
+    def list_keys(self, function: Function[Any, Any] | str, *, limit: int = 50, cursor: str | None = None) -> KeyPage:
+        """Return the values of keys for which runs of a function wait; the page's `cursor` asks for the next."""
+        return queues.listed_keys(self._transport.request(queues.listing_keys(function, limit, cursor)))
+
+    def set_limit(
+        self, function: Function[Any, Any] | str, option: LimitName, limit: int | None, *, by: str = ""
+    ) -> LimitRecord:
+        """Have an option of a function give another limit than its code says, at once and for good; None: what that
+        says counts again. `by` is kept with the change.
+        """
+        request = queues.setting_limit(function, option, limit, by)
+        return queues.set_limit(self._transport.request(request))
+
+    def purge_queue(
+        self, function: Function[Any, Any] | str, *, key: str = "", reason: str = "", dry_run: bool = False
+    ) -> BulkResult:
+        """Cancel the runs of a function that have not begun; with a `key` those with this value of a limit's key, or of
+        their event. With `dry_run` they are only counted.
+        """
+        return self._change(queues.purging(function, key, reason, dry_run=dry_run))
+
+    def get_scale(self, app: str = "") -> Scale:
+        """Return how much there is to do for an app, or for all of them, and how many workers that takes."""
+        return queues.scale(self._transport.request(queues.asking_scale(app)))
 
     def list_schedules(
         self, *, function: Function[Any, Any] | str | None = None, limit: int = 50, cursor: str | None = None

@@ -23,7 +23,7 @@ from onward.config import check_labels, option_ms
 from onward.connection.conversation import Profile
 from onward.connection.link import Dial, Dialer
 from onward.connection.packing import choose_packing
-from onward.daemon import Daemon, State
+from onward.daemon import Daemon, Health, State
 from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.function import Function
@@ -101,6 +101,11 @@ class Worker:
     def state(self) -> State:
         """Where it is in its life. "connecting" after "connected" is an outage: it comes back by itself."""
         return self._daemon.state if self._daemon else "new"
+
+    @property
+    def health(self) -> Health:
+        """How it is at this moment, for whoever watches over its process."""
+        return self._daemon.health if self._daemon else Health()
 
     async def run(self) -> None:
         """Work until `stop`. Raises `NotConnected` if the engine refuses this worker; outages do not end it."""

@@ -7,6 +7,7 @@ what somebody waits for. What a store keeps beside that makes no difference to i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ..catalogue import Catalogue
 from ..clock import Clock
@@ -22,7 +23,7 @@ from ..store.port import FireTimers, Remind
 
 
 class Sweep(Service):
-    """Looks at the store now and then."""
+    """Looks at the store now and then. `also` is what else is to be done as often."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Sweep(Service):
         catalogue: Catalogue,
         clock: Clock,
         settings: Settings,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
         self._committer = committer
         self._connections = connections
@@ -47,6 +49,7 @@ class Sweep(Service):
         self._held_max = settings.bounds.sweep_runs_max
         self._waited_max = settings.bounds.sweep_waits_max
         self._timers_max = settings.bounds.timers_max
+        self._also = also
         self._unswept: list[Connection] = []
 
     async def _run(self) -> None:
@@ -58,6 +61,7 @@ class Sweep(Service):
             await self._endings.look(self._waited_max)
             self._followers.look(self._waited_max)
             await self._catalogue.load()
+            self._also()
 
     def _remind(self) -> None:
         """Look again at what workers hold: at the next of them in turn, until that makes enough runs."""

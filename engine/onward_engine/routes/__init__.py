@@ -9,7 +9,7 @@ from functools import cache
 
 from starlette.responses import Response
 
-from . import bulk, callbacks, control, delayed, events, functions, health, runs, schedules, signals, workers
+from . import bulk, callbacks, control, delayed, events, functions, health, queues, runs, schedules, signals, workers
 from .application import application
 from .events import take
 from .openapi import encoded
@@ -40,6 +40,7 @@ ROUTES: tuple[Route, ...] = (
     *signals.ROUTES,
     *callbacks.ROUTES,
     *functions.ROUTES,
+    *queues.ROUTES,
     *workers.ROUTES,
     *health.ROUTES,
     Route("GET", "/v1/openapi.json", show_document, "Describe this API as an OpenAPI document.", answer=dict),

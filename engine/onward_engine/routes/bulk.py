@@ -72,7 +72,7 @@ async def cancel_runs(parts: Parts, asked: Asked[Nothing, BulkCancel]) -> BulkAn
     async def cancel(run: Run) -> None:
         await parts.ingest.cancel(run.id, wanted.reason, max(0, wanted.cleanup_ms))
 
-    return await _change(parts, wanted, wanted.status or _LIVE, cancel)
+    return await change_many(parts, wanted, wanted.status or _LIVE, cancel)
 
 
 async def rerun_runs(parts: Parts, asked: Asked[Nothing, BulkRerun]) -> BulkAnswer:
@@ -86,10 +86,10 @@ async def rerun_runs(parts: Parts, asked: Asked[Nothing, BulkRerun]) -> BulkAnsw
     def is_meant(run: Run) -> bool:
         return run.function in catalogue and not parts.control.is_rerun(run, wanted.request)
 
-    return await _change(parts, wanted, wanted.status, rerun, is_meant)
+    return await change_many(parts, wanted, wanted.status, rerun, is_meant)
 
 
-async def _change(
+async def change_many(
     parts: Parts,
     wanted: BulkSelection,
     status: list[Status],

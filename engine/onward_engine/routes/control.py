@@ -45,13 +45,13 @@ class FunctionPause(Struct, frozen=True):
     paused: bool
 
 
-class RerunRequest(Struct, frozen=True):
+class RerunRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Which request this is."""
 
     id: RequestId = ""
 
 
-class ForkRequest(Struct, frozen=True):
+class ForkRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the new run leaves the old one, and its input if that is to be another one. `input` is JSON,
     `input_msgpack` the same as base64 of MessagePack.
     """

@@ -22,7 +22,9 @@ from .route import JSON, Asked, Nothing, Route
 
 
 class SentEvent(Struct, frozen=True, omit_defaults=True):
-    """An event that is stored, and the runs that it started. One that is not due yet starts them at `due_at_ms`."""
+    """An event that is stored, and the runs that it started or joined. One that is not due yet starts them at
+    `due_at_ms`.
+    """
 
     id: str
     runs: tuple[str, ...]
@@ -88,7 +90,7 @@ async def list_events(parts: Parts, asked: Asked[EventQuery, Nothing]) -> EventL
 
 
 async def show_event(parts: Parts, asked: Asked[Nothing, Nothing]) -> Response:
-    """Show one event with its data, and the newest runs that it started."""
+    """Show one event with its data, and the newest runs that it started or joined."""
     event = await parts.store.event(asked.id)
     if event is None:
         raise UNKNOWN_EVENT.problem(f"There is no event {asked.id}.")
@@ -119,7 +121,7 @@ ROUTES = (
         "GET",
         "/v1/events/{id:path}",
         show_event,
-        "Show an event and the runs that it started.",
+        "Show an event and the runs that it started or joined.",
         answer=EventView,
         refusals=(UNKNOWN_EVENT,),
     ),

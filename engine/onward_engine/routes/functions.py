@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ..store.port import RunFilter
-from ..store.tables import PAUSE
 from ..views import FunctionLine, FunctionView, function_line, function_view
 from .parts import Parts
+from .queues import limit_line
 from .refusals import UNKNOWN_FUNCTION
 from .route import Asked, Nothing, Route
 
@@ -24,7 +24,7 @@ class FunctionList(Struct, frozen=True):
 async def list_functions(parts: Parts, asked: Asked[Nothing, Nothing]) -> FunctionList:
     """List all functions."""
     del asked
-    paused = await _paused(parts)
+    paused = await parts.catalogue.paused()
     return FunctionList(
         [
             function_line(app, function, is_paused=function.id in paused)
@@ -39,14 +39,11 @@ async def show_function(parts: Parts, asked: Asked[Nothing, Nothing]) -> Functio
     for app in parts.catalogue.apps:
         for function in app.functions:
             if function.id == asked.id:
-                line = function_line(app, function, is_paused=function.id in await _paused(parts))
+                line = function_line(app, function, is_paused=function.id in await parts.catalogue.paused())
                 newest = await parts.store.runs(RunFilter(function=function.id, limit=RECENT_MAX))
-                return function_view(line, function, newest.runs)
+                limits = [limit_line(one) for one in await parts.queues.options(function)]
+                return function_view(line, function, newest.runs, limits)
     raise UNKNOWN_FUNCTION.problem(f"There is no function {asked.id}.")
-
-
-async def _paused(parts: Parts) -> set[str]:
-    return {item.name for item in await parts.store.items(PAUSE, "")}
 
 
 ROUTES = (

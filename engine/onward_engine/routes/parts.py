@@ -14,6 +14,8 @@ from ..endings import Endings
 from ..followers import Followers
 from ..ingest import Ingest
 from ..listing import Listing
+from ..queues import Queues
+from ..reasons import Reasons
 from ..settings import Settings
 from ..signals import Signals
 from ..store.port import Store
@@ -35,6 +37,8 @@ class Parts:
     catalogue: Catalogue
     connections: Connections
     listing: Listing
+    reasons: Reasons
+    queues: Queues
     store: Store
     timetable: Timetable
     settings: Settings

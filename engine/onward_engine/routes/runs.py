@@ -9,10 +9,10 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from ..commit import Refused
+from ..explanations import WhyView, why_view
 from ..ingest import CLEANUP_MS
 from ..model import Run, Status
 from ..payloads import payload_view
-from ..reasons import paused_functions, waiting_for
 from ..rules.events import BadEvent
 from ..store.port import PROGRESS, STEPS_PAGE
 from ..views import RunLine, RunView, StepList, run_line, run_view, steps_view
@@ -36,7 +36,7 @@ from .selection import RunSelection, find, selection_of
 _LINE_BYTES = 100  # of a line of a history, beside what a step returned
 
 
-class StartRequest(Struct, frozen=True):
+class StartRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A run to start. `input` is JSON, `input_msgpack` the same as base64 of MessagePack; `id` makes a repeat
     harmless.
     """
@@ -53,7 +53,7 @@ class StartedRun(Struct, frozen=True):
     run: str
 
 
-class CancelRequest(Struct, frozen=True):
+class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a run is cancelled, and how long its code may clean up."""
 
     reason: str = ""
@@ -118,7 +118,7 @@ async def show_run(parts: Parts, asked: Asked[WaitQuery, Nothing]) -> Response:
     """Show one run."""
     run = await _found(parts, asked.id, asked.query.wait_ms)
     bytes_max = parts.settings.bounds.view_bytes_max
-    reason = None if run.status.is_terminal else await _waiting_for(parts, run)
+    reason = None if run.status.is_terminal else (await parts.reasons.why(run)).waits_for or None
     progress = b"".join([item.body for item in await parts.store.items(PROGRESS, run.id)])  # there is one at most
     return await viewed(len(run.input) + len(run.output), lambda: run_view(run, bytes_max, reason, progress))
 
@@ -145,6 +145,12 @@ async def list_steps(parts: Parts, asked: Asked[StepQuery, Nothing]) -> Response
     return await viewed(size, lambda: steps_view(run, page, bounds.view_bytes_max))
 
 
+async def explain_run(parts: Parts, asked: Asked[Nothing, Nothing]) -> WhyView:
+    """Say why a run is where it is."""
+    run = await _found(parts, asked.id, 0)
+    return why_view(run, await parts.reasons.why(run))
+
+
 async def cancel_run(parts: Parts, asked: Asked[Nothing, CancelRequest]) -> Cancelled:
     """Cancel one run."""
     try:
@@ -156,17 +162,6 @@ async def cancel_run(parts: Parts, asked: Asked[Nothing, CancelRequest]) -> Canc
     if status == "terminal":
         raise RUN_OVER.problem(f"Run {asked.id} is over already.")
     return Cancelled(msgspec.convert(status, Literal["cancelled", "cancelling"]))
-
-
-async def _waiting_for(parts: Parts, run: Run) -> str | None:
-    function = next((one for app in parts.catalogue.apps for one in app.functions if one.id == run.function), None)
-    return waiting_for(
-        run,
-        function,
-        parts.connections,
-        is_function_paused=run.function in await paused_functions(parts.store),
-        is_alone=not parts.has_company(),
-    )
 
 
 async def _found(parts: Parts, run: str, wait_ms: int) -> Run:
@@ -204,6 +199,13 @@ ROUTES = (
         list_steps,
         "List what a run has done, oldest first.",
         answer=StepList,
+        refusals=(UNKNOWN_RUN,),
+    ),
+    Route(
+        "GET",
+        "/v1/runs/{id}/why",
+        explain_run,
+        "Say why a run does not start, or what it waits for.",
         refusals=(UNKNOWN_RUN,),
     ),
     Route(

@@ -76,7 +76,7 @@ class TickList(Struct, frozen=True):
     ticks: list[TickLine]
 
 
-class BackfillBody(Struct, frozen=True):
+class BackfillBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The ticks from a moment (inclusive) until another (exclusive), up to now; at most 1,000."""
 
     from_ms: Moment

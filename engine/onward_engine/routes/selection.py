@@ -15,7 +15,7 @@ from .parts import Parts
 from .refusals import BAD_EXPRESSION, BAD_REQUEST
 
 
-class RunSelection(Struct, frozen=True, kw_only=True):
+class RunSelection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which runs: everything that is said has to be true of a run."""
 
     status: Annotated[list[Status], Meta(description="In one of these.")] = []

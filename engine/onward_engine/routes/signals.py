@@ -15,7 +15,7 @@ from .refusals import CONFLICT, NOBODY_WAITS, RUN_OVER, SIGNALS_FULL, TOO_LARGE,
 from .route import Asked, Nothing, Route
 
 
-class SignalRequest(Struct, frozen=True):
+class SignalRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a signal says. `value` is JSON, `value_msgpack` the same as base64 of MessagePack; `id` makes a repeat
     harmless for a day.
     """

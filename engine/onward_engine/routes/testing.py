@@ -16,7 +16,7 @@ SHARED = Refusal(409, "shared", "Other engines are on the same database, and eac
 _MS_MAX = DAYS_MAX * 24 * 60 * 60 * 1000
 
 
-class Advance(Struct, frozen=True):
+class Advance(Struct, frozen=True, forbid_unknown_fields=True):
     """How far the clock moves, at most 366 days."""
 
     advance_ms: Annotated[int, Meta(ge=0, le=_MS_MAX)]

@@ -20,7 +20,7 @@ _BROKEN_OFF = frozenset({Status.FAILED, Status.CANCELLED})
 _ENDS = _BROKEN_OFF | {Status.COMPLETED}
 
 MOVES: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.ASSIGNED}) | _BROKEN_OFF,
+    Status.QUEUED: frozenset({Status.ASSIGNED, Status.SKIPPED}) | _BROKEN_OFF,
     Status.ASSIGNED: frozenset({Status.ORPHANED, Status.PARKED, Status.READY, Status.QUEUED}) | _ENDS,
     Status.ORPHANED: frozenset({Status.ASSIGNED, Status.PARKED, Status.READY, Status.QUEUED}) | _ENDS,
     Status.PARKED: frozenset({Status.READY, Status.ASSIGNED}) | _BROKEN_OFF,
@@ -28,6 +28,7 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.COMPLETED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
+    Status.SKIPPED: frozenset(),
 }
 
 
@@ -124,6 +125,11 @@ def failed(run: Run, failure: Failure, now_ms: int) -> Run:
 def cancelled(run: Run, reason: str, now_ms: int) -> Run:
     """End a run without a result."""
     return replace(_moved(run, Status.CANCELLED), cancel_reason=reason, ended_at_ms=now_ms)
+
+
+def skipped(run: Run, reason: str, now_ms: int) -> Run:
+    """End a run that one of its function's options keeps from beginning."""
+    return replace(_moved(run, Status.SKIPPED), cancel_reason=reason, ended_at_ms=now_ms)
 
 
 def after_parking(run: Run, has_open_waits: bool) -> Literal[Status.READY, Status.PARKED, Status.QUEUED]:

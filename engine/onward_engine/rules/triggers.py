@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from onward_protocol.messages import AppManifest, Event, FunctionManifest, Trigger
@@ -30,15 +30,25 @@ class Triggered(Struct, frozen=True):
     unclear: tuple[tuple[FunctionManifest, str], ...] = ()
 
 
+_NO_LIMITS: Mapping[tuple[str, str], int] = {}
+
+
 class Catalog:
     """All registered functions, indexed by id and by what triggers them.
 
-    `functions` is keyed by id, `paused` are the ids of those that begin no new runs.
+    `functions` is keyed by id, `paused` are the ids of those that begin no new runs. `limits` are those that were set
+    while the engine runs, by function id and option; they count instead of what the function declares.
     """
 
-    def __init__(self, apps: Iterable[AppManifest] = (), paused: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        apps: Iterable[AppManifest] = (),
+        paused: Iterable[str] = (),
+        limits: Mapping[tuple[str, str], int] = _NO_LIMITS,
+    ) -> None:
         """Build the index. It costs a pass over all functions, so keep it until a manifest changes."""
         self.paused: frozenset[str] = frozenset(paused)
+        self.limits: Mapping[tuple[str, str], int] = dict(limits)
         self.functions: dict[str, FunctionManifest] = {}
         self._exact: dict[str, _Branch] = defaultdict(_Branch)
         self._prefixes: dict[str, _Branch] = defaultdict(_Branch)

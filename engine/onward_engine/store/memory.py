@@ -8,12 +8,15 @@ from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
 from ..model import Item, Run
+from ..rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from .journals import page_of, steps_of
 from .memory_tables import MemoryTables
 from .pages import event_page, run_page
 from .port import (
+    HOLDERS_PAGE,
     ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
+    LINES_PAGE,
     STEPS_PAGE,
     Committed,
     EventFilter,
@@ -24,6 +27,7 @@ from .port import (
     RunPage,
     StepPage,
 )
+from .queued import awaited, backlog_of, lines_of, queued_of, shares_of
 from .work.batch import apply_batch
 
 
@@ -81,9 +85,40 @@ class MemoryStore:
         """See `Store`."""
         return [found for event in events if (found := self._tables.event(event)) is not None]
 
+    async def joined(self, event: str) -> tuple[str, ...]:
+        """See `Store`."""
+        return self._tables.joined(event)
+
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
         """See `Store`."""
-        return [item for item in self._tables.items(kind, owner) if item.name > after][:limit]
+        return [item for item in self._tables.items(kind, owner) if item.name > after or not after][:limit]
+
+    async def queued(self, run: str) -> Queued | None:
+        """See `Store`."""
+        found = self._tables.run(run)
+        row = None if found is None else self._tables.queue_row(found.ord)
+        return None if row is None else queued_of(row, self._tables.queue_rows())
+
+    async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
+        """See `Store`."""
+        return self._tables.holders(flow_key, limit)
+
+    async def awaited(self, run: str) -> list[Awaited]:
+        """See `Store`."""
+        found = self._tables.run(run)
+        return [] if found is None else list(awaited(self._tables.waits_of(found.ord)))
+
+    async def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        """See `Store`."""
+        return backlog_of(functions, self._tables.queue_rows(), self._tables.runs)
+
+    async def lines(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """See `Store`."""
+        return lines_of(function, self._tables.queue_rows(), after, limit)
+
+    async def shares(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """See `Store`."""
+        return shares_of(function, self._tables.queue_rows(), after, limit)
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""

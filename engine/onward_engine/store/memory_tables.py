@@ -4,21 +4,45 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event
 
 from ..model import Item, Replica, Run, Session
 from ..rules import waits
+from ..rules.flow import ranks
+from ..rules.flow.facts import Holders
 from ..rules.triggers import Catalog
 from ..rules.watches import is_reserved
 from .claims import RecentClaims, Taken
 from .journals import JournalRow
 from .port import KeptEvent, StoreError
-from .tables import PAUSE, Duty, EndedRow, EventRow, Journal, OpenWait, QueueRow, QueueState, Remembered
+from .tables import (
+    LIMIT,
+    PAUSE,
+    Duty,
+    EndedRow,
+    EventRow,
+    Journal,
+    OpenWait,
+    QueueRow,
+    QueueState,
+    Remembered,
+    limit_item,
+    limits_of,
+)
 from .undo import Undo
+
+K = TypeVar("K")
+
+
+class _Place(NamedTuple):
+    function: str
+    is_taken: bool
+    rank: int
 
 
 class MemoryTables:
@@ -39,15 +63,19 @@ class MemoryTables:
         self._entries: dict[int, list[bytes]] = defaultdict(list)
         self._events_named: dict[str, list[tuple[int, int, Event]]] = defaultdict(list)
         self._kept_events: dict[str, EventRow] = {}
+        self._joined: dict[str, tuple[str, ...]] = {}
         self._duties: dict[str, Duty] = {}
         self._answers: dict[str, Remembered] = {}
         self._expiries: list[tuple[int, str]] = []
         self._queue: dict[int, QueueRow] = {}
         self._open: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._later: list[tuple[int, int]] = []
-        self._line: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._held_rows: list[tuple[int, int]] = []
-        self._places: dict[str, list[int]] = defaultdict(list)
+        self._lines: dict[str, dict[str, list[tuple[int, int]]]] = defaultdict(dict)  # by flow key and function
+        self._fair: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        self._ranked: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._places: dict[str, dict[int, _Place]] = defaultdict(dict)
+        self._taken: dict[str, int] = {}
+        self._offered: dict[tuple[str, str], int] = {}
         self._sessions: dict[str, Session] = {}
         self._replicas: dict[str, Replica] = {}
         self._waits: dict[int, dict[str, OpenWait]] = defaultdict(dict)
@@ -96,7 +124,8 @@ class MemoryTables:
 
     def catalog(self) -> Catalog:
         if self._catalog is None:
-            self._catalog = Catalog(self.apps.values(), [item.name for item in self.items(PAUSE, "")])
+            paused = [item.name for item in self.items(PAUSE, "")]
+            self._catalog = Catalog(self.apps.values(), paused, limits_of(self.items(LIMIT, "")))
         return self._catalog
 
     def app(self, name: str) -> AppManifest | None:
@@ -113,6 +142,14 @@ class MemoryTables:
             self.drop_item(PAUSE, "", function)
         self._catalog = None
 
+    def set_limit(self, function: str, option: str, limit: int | None) -> None:
+        item = limit_item(function, option, limit or 0)
+        if limit is None:
+            self.drop_item(item.kind, item.owner, item.name)
+        else:
+            self.put_item(item)
+        self._catalog = None
+
     # -- runs -------------------------------------------------------------------------------------------------------
 
     def run(self, run: str) -> Run | None:
@@ -124,6 +161,9 @@ class MemoryTables:
 
     def full(self, run: Run) -> Run:
         return self.runs[run.ord]
+
+    def made_of(self, run: Run) -> tuple[str, ...]:
+        return self.runs[run.ord].events
 
     def expect(self, ords: Sequence[int]) -> None:
         """It is all here."""
@@ -137,11 +177,16 @@ class MemoryTables:
     def put_run(self, run: Run) -> None:
         self._set_holder(run, run.holder)
 
+    def put_events(self, run: Run, events: tuple[str, ...]) -> None:
+        self._undo.set(self.runs, run.ord, replace(self.runs[run.ord], events=events))
+
     def end_run(self, run: Run) -> None:
         self._set_holder(run, "")
 
     def _set_holder(self, run: Run, holder: str) -> None:
-        old = self.runs[run.ord].holder
+        old, events = self.runs[run.ord].holder, self.runs[run.ord].events
+        if run.events is not events:
+            run = replace(run, events=events)
         if old != holder:
             if old:
                 self._undo.remove(self._held[old], run.ord)
@@ -196,6 +241,13 @@ class MemoryTables:
         self._count_runs(event, -1)
         return self._kept_events.get(event)
 
+    def join_event(self, event: str, run: str) -> None:
+        if event in self._kept_events:
+            self._undo.set(self._joined, event, (*self.joined(event), run))
+
+    def joined(self, event: str) -> tuple[str, ...]:
+        return self._joined.get(event, ())
+
     def _count_runs(self, event: str, change: int) -> None:
         row = self._kept_events.get(event)
         if row is not None:
@@ -246,12 +298,19 @@ class MemoryTables:
     def put_queue_row(self, row: QueueRow) -> None:
         self.drop_queue_row(row.ord)
         self._undo.set(self._queue, row.ord, row)
-        self._undo.add(*self._queue_place(row))
+        if row.state is QueueState.LINE and row.function not in self._lines[row.flow_key]:
+            self._undo.set(self._lines[row.flow_key], row.function, [])
+        for rows, place in self._queue_places(row):
+            self._undo.add(rows, place)
 
     def drop_queue_row(self, ord: int) -> None:
         row = self._undo.drop(self._queue, ord)
-        if row is not None:
-            self._undo.remove(*self._queue_place(row))
+        if row is None:
+            return
+        for rows, place in self._queue_places(row):
+            self._undo.remove(rows, place)
+        if row.state is QueueState.LINE and not self._lines[row.flow_key][row.function]:
+            self._undo.drop(self._lines[row.flow_key], row.function)
 
     def heads(self, function: str, limit: int) -> list[QueueRow]:
         return [self._queue[ord] for _, ord in self._open.get(function, [])[:limit]]
@@ -259,32 +318,78 @@ class MemoryTables:
     def rows_due(self, now_ms: int, limit: int) -> list[QueueRow]:
         return [self._queue[ord] for due_at_ms, ord in self._later[:limit] if due_at_ms <= now_ms]
 
-    def line_head(self, flow_key: str) -> QueueRow | None:
-        line = self._line.get(flow_key)
-        return self._queue[line[0][1]] if line else None
+    def line_heads(self, flow_key: str) -> list[QueueRow]:
+        return [self._queue[line[0][1]] for _, line in sorted(self._lines.get(flow_key, {}).items())]
 
-    def _queue_place(self, row: QueueRow) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    def line_keys(self, function: str, after: str, limit: int) -> list[str]:
+        return sorted(key for key, lines in self._lines.items() if function in lines and key > after)[:limit]
+
+    def queue_rows(self) -> Iterable[QueueRow]:
+        """Return the whole queue."""
+        return self._queue.values()
+
+    def last_rank(self, function: str, fair_key: str) -> int:
+        rows = self._fair.get((function, fair_key))
+        return rows[-1][0] if rows else 0
+
+    def first_rank(self, function: str) -> int:
+        rows = self._ranked.get(function)
+        return rows[0][0] if rows else 0
+
+    def _queue_places(self, row: QueueRow) -> Iterator[tuple[list[tuple[int, int]], tuple[int, int]]]:
+        place = (row.rank, row.ord)
         match row.state:
             case QueueState.OPEN:
-                return self._open[row.function], (row.rank, row.ord)
+                yield self._open[row.function], place
             case QueueState.LATER:
-                return self._later, (row.due_at_ms, row.ord)
+                yield self._later, (row.due_at_ms, row.ord)
             case QueueState.LINE:
-                return self._line[row.flow_key], (row.rank, row.ord)
-            case QueueState.HELD:
-                return self._held_rows, (row.rank, row.ord)
+                yield self._lines[row.flow_key][row.function], place
+            case QueueState.HELD | QueueState.GATHERED:
+                pass
+        if row.fair_key:
+            yield self._fair[row.function, row.fair_key], place
+        if row.rank >= ranks.FIRST and row.state in (QueueState.OPEN, QueueState.LINE):
+            yield self._ranked[row.function], place
+
+    # -- places -----------------------------------------------------------------------------------------------------
 
     def places_taken(self, flow_key: str) -> int:
-        return len(self._places.get(flow_key, ()))
+        return self._taken.get(flow_key, 0)
 
-    def has_place(self, flow_key: str, ord: int) -> bool:
-        return ord in self._places.get(flow_key, ())
+    def places_offered(self, flow_key: str, function: str) -> int:
+        return self._offered.get((flow_key, function), 0)
 
-    def add_place(self, flow_key: str, ord: int) -> None:
-        self._undo.add(self._places[flow_key], ord)
+    def offers_before(self, flow_key: str, function: str, rank: int, ord: int) -> int:
+        offered = [(place, at) for at, place in self._places.get(flow_key, {}).items() if not place.is_taken]
+        return sum(place.function == function and (place.rank, at) < (rank, ord) for place, at in offered)
+
+    def place(self, flow_key: str, ord: int) -> bool | None:
+        place = self._places.get(flow_key, {}).get(ord)
+        return None if place is None else place.is_taken
+
+    def holders(self, flow_key: str, limit: int) -> Holders:
+        """Return who has the places of a key."""
+        places = self._places.get(flow_key, {})
+        taken = sorted(ord for ord, place in places.items() if place.is_taken)
+        return Holders(len(taken), len(places) - len(taken), tuple(self.runs[ord].id for ord in taken[:limit]))
+
+    def put_place(self, flow_key: str, ord: int, function: str, is_taken: bool, rank: int = ranks.NEW) -> None:
+        self.drop_place(flow_key, ord)
+        place = _Place(function, is_taken, rank)
+        self._undo.set(self._places[flow_key], ord, place)
+        self._count_place(flow_key, place, 1)
 
     def drop_place(self, flow_key: str, ord: int) -> None:
-        self._undo.remove(self._places[flow_key], ord)
+        place = self._undo.drop(self._places.get(flow_key, {}), ord)
+        if place is not None:
+            self._count_place(flow_key, place, -1)
+
+    def _count_place(self, flow_key: str, place: _Place, change: int) -> None:
+        if place.is_taken:
+            _count(self._undo, self._taken, flow_key, change)
+        else:
+            _count(self._undo, self._offered, (flow_key, place.function), change)
 
     # -- waits ------------------------------------------------------------------------------------------------------
 
@@ -407,6 +512,7 @@ class MemoryTables:
         self._undo.remove(self._events_named[event.name], (ord, row.received_at_ms, event))
         self._undo.drop(self.events, row.id)
         self._undo.drop(self._kept_events, row.id)
+        self._undo.drop(self._joined, row.id)
 
     def duty(self, name: str) -> Duty | None:
         return self._duties.get(name)
@@ -446,6 +552,14 @@ class MemoryTables:
 
     def drop_replica(self, replica: str) -> None:
         self._undo.drop(self._replicas, replica)
+
+
+def _count(undo: Undo, counts: dict[K, int], key: K, change: int) -> None:
+    count = counts.get(key, 0) + change
+    if count:
+        undo.set(counts, key, count)
+    else:
+        undo.drop(counts, key)
 
 
 def _first(item: tuple[int, int, Event]) -> int:

@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from onward_protocol.messages import AppManifest, EngineEntry, Event, Held, Outcome, Schedule, WorkerEntry
 
 from ..model import Assignment, Item, Run, Status, StepView
+from ..rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from ..rules.forks import Past
 from ..rules.lifecycle import Verdict
 
@@ -235,10 +236,13 @@ class ShiftTimers(Op[int], frozen=True):
     by_ms: int
 
 
-class CancelRun(Op[Literal["cancelled", "cancelling", "terminal", "unknown"]], frozen=True):
+class CancelRun(Op[Literal["cancelled", "cancelling", "terminal", "unknown", "begun"]], frozen=True):
+    """Cancel a run. With `is_for_waiting` one that has ever been assigned is left alone: `begun`."""
+
     run: str
     reason: str
     cleanup_ms: int
+    is_for_waiting: bool = False
 
 
 SIGNALS_MAX = 1_000
@@ -289,6 +293,41 @@ class PauseFunction(Op[bool], frozen=True):
 
     function: str
     is_paused: bool
+
+
+class LimitChange(Struct, frozen=True):
+    """A limit of a function's option that somebody has set, or has set back to what the code says (None)."""
+
+    at_ms: int
+    by: str
+    before: int | None
+    after: int | None
+
+
+LIMIT_LOG = "limit_log"
+"""The kind of items with the newest changes of a limit, as JSON; the function owns them, the option names them."""
+
+
+class LimitSet(Struct, frozen=True):
+    """What became of a `SetLimit`: the limit that the code declares, and the one that was set before. `reason` says why
+    an `impossible` one is.
+    """
+
+    verdict: Literal["set", "unknown_function", "unknown_option", "impossible"]
+    declared: int = 0
+    before: int | None = None
+    reason: str = ""
+
+
+class SetLimit(Op[LimitSet], frozen=True):
+    """Have an option of a function limit to so much, whatever its code says now or later; None: what that says counts
+    again. `by` is who has asked for it. Runs that wait for a limit that has risen are let in by and by.
+    """
+
+    function: str
+    option: str
+    limit: int | None
+    by: str = ""
 
 
 class Repeat(Op[str | None], frozen=True):
@@ -531,6 +570,7 @@ class Notices(Struct):
     unclear: list[Unclear] = field(default_factory=list[Unclear])
     missed: list[Missed] = field(default_factory=list[Missed])
     happened: list[Happened] = field(default_factory=list[Happened])
+    freed: list[str] = field(default_factory=list[str])  # flow keys of which a place was given back, once for each
     registered: bool = False
     next_due_at_ms: int | None = None
 
@@ -633,6 +673,8 @@ PROGRESS = "progress"
 """The kind of item in which the newest word of a run on how far it is stands, one for each."""
 
 STEPS_PAGE = 1_000
+HOLDERS_PAGE = 10
+LINES_PAGE = 50
 ITEMS_PAGE = 1_000
 
 
@@ -692,8 +734,38 @@ class Store(Protocol):
         """Return those of these events that there are, in any order."""
         ...
 
+    async def joined(self, event: str) -> tuple[str, ...]:
+        """Return the runs that an event has joined, which others have started."""
+        ...
+
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
-        """Return what is kept of a kind for an owner, by name, behind the name `after`: at most `limit`."""
+        """Return what is kept of a kind for an owner, by name, behind the name `after` if there is one: at most
+        `limit`.
+        """
+        ...
+
+    async def queued(self, run: str) -> Queued | None:
+        """Return where in the queue a run is; None if it is not there."""
+        ...
+
+    async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
+        """Return who has the places of a key; of the runs the first `limit`."""
+        ...
+
+    async def awaited(self, run: str) -> list[Awaited]:
+        """Return what a run waits for, by key; at most `WAITS_MAX`."""
+        ...
+
+    async def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        """Return how many runs of these functions are in the queue, by state; what is empty is left out."""
+        ...
+
+    async def lines(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """Return the lines in which runs of a function stand, by key, behind the key `after`."""
+        ...
+
+    async def shares(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """Return the same for the keys by which runs of a fair function take turns."""
         ...
 
     async def functions(self) -> list[AppManifest]: ...

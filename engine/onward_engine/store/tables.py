@@ -14,31 +14,39 @@ from msgspec import Struct
 from onward_protocol.messages import AppManifest, Event, Wait
 
 from ..model import Item, Replica, Run, Session
+from ..rules.flow.ranks import NEW
 from ..rules.triggers import Catalog
 from .port import Accepted, StoreError
 
 PAUSE = "pause"
 """The kind of items that name paused functions; nobody owns them."""
 
+LIMIT = "limit"
+"""The kind of items that hold limits which were set while the engine runs; nobody owns them. See `limit_item`."""
+
+_UNIT = "\x1f"
+
 
 class QueueState(IntEnum):
     """Where in the queue a run is.
 
     OPEN: may be claimed. LATER: may be claimed from `due_at_ms` on. LINE: waits for a place of its flow key. HELD: is
-    paused.
+    paused. GATHERED: waits for more events; an item knows when it begins.
     """
 
     OPEN = 0
     LATER = 1
     LINE = 2
     HELD = 3
+    GATHERED = 4
 
 
 class QueueRow(Struct, frozen=True, gc=False):
     """A run that somebody is to claim.
 
-    Lower ranks go first, then the order of acceptance: 0 has been started before, 1 is new. `due_at_ms` of an OPEN one
-    is since when it may be claimed.
+    Lower ranks go first, then the order of acceptance: -1 is urgent, 0 has been started before, 1 is new, and 2 and
+    more are new ones that have an order of their own. `due_at_ms` of an OPEN one is since when it may be claimed.
+    `fair_key` is whose turn it takes, "" if its function takes no turns.
     """
 
     ord: int
@@ -47,6 +55,7 @@ class QueueRow(Struct, frozen=True, gc=False):
     state: QueueState
     due_at_ms: int = 0
     flow_key: str = ""
+    fair_key: str = ""
 
 
 class OpenWait(Struct, frozen=True, gc=False):
@@ -104,6 +113,21 @@ class Duty(Struct, frozen=True):
     until_ms: int
 
 
+def limit_item(function: str, option: str, limit: int) -> Item:
+    """Return what is kept of a limit that was set."""
+    return Item(LIMIT, "", f"{function}{_UNIT}{option}", None, str(limit).encode())
+
+
+def limits_of(items: Iterable[Item]) -> dict[tuple[str, str], int]:
+    """Return the limits that were set, by function and option."""
+    return {_set_for(item.name): int(item.body) for item in items}
+
+
+def _set_for(name: str) -> tuple[str, str]:
+    function, _, option = name.partition(_UNIT)
+    return function, option
+
+
 class Tables(Protocol):
     """One open transaction over all rows."""
 
@@ -135,15 +159,27 @@ class Tables(Protocol):
         """Have a function be one of the `catalog().paused`, or not."""
         ...
 
+    def set_limit(self, function: str, option: str, limit: int | None) -> None:
+        """Have `catalog().limits` hold this limit; None: not any more."""
+        ...
+
     def run(self, run: str) -> Run | None: ...
     def run_at(self, ord: int) -> Run: ...
     def full(self, run: Run) -> Run: ...
+    def made_of(self, run: Run) -> tuple[str, ...]:
+        """Return the ids of a run's events, and read nothing else of it."""
+        ...
+
     def expect(self, ords: Sequence[int]) -> None:
         """Hear that these unfinished runs, what they carry and their events are asked for next. Changes nothing."""
         ...
 
     def add_run(self, run: Run) -> None: ...
     def put_run(self, run: Run) -> None: ...
+    def put_events(self, run: Run, events: tuple[str, ...]) -> None:
+        """Change the events of a run that nobody has claimed yet."""
+        ...
+
     def end_run(self, run: Run) -> None:
         """Store a run's terminal state, with its output and failure."""
         ...
@@ -179,6 +215,14 @@ class Tables(Protocol):
         """Note that one run less is kept of this event; return what is known of it then."""
         ...
 
+    def join_event(self, event: str, run: str) -> None:
+        """Note that an event joined a run that others began; nothing if there is no such event."""
+        ...
+
+    def joined(self, event: str) -> tuple[str, ...]:
+        """Return the runs that an event joined, in the order in which it did."""
+        ...
+
     def event(self, event: str) -> Event | None: ...
     def events_after(self, name: str, ord: int, received_at_ms: int) -> Iterable[Event]:
         """Return the events of this name accepted after `ord` and not before `received_at_ms`, oldest first."""
@@ -210,14 +254,45 @@ class Tables(Protocol):
         """Return the LATER rows that are due, by (due, ord)."""
         ...
 
-    def line_head(self, flow_key: str) -> QueueRow | None:
-        """Return the first row in line for a place, by (rank, ord)."""
+    def line_heads(self, flow_key: str) -> list[QueueRow]:
+        """Return the first row of each function in line for a key, by (rank, ord), ordered by function."""
         ...
 
-    def places_taken(self, flow_key: str) -> int: ...
-    def has_place(self, flow_key: str, ord: int) -> bool: ...
-    def add_place(self, flow_key: str, ord: int) -> None: ...
-    def drop_place(self, flow_key: str, ord: int) -> None: ...
+    def line_keys(self, function: str, after: str, limit: int) -> list[str]:
+        """Return the first keys behind `after` in whose lines runs of a function stand."""
+        ...
+
+    def last_rank(self, function: str, fair_key: str) -> int:
+        """Return the highest rank of the function's rows with this fair key; 0 if there are none."""
+        ...
+
+    def first_rank(self, function: str) -> int:
+        """Return the lowest rank of 2 and more of the function's OPEN and LINE rows; 0 if there are none."""
+        ...
+
+    def places_taken(self, flow_key: str) -> int:
+        """Return how many runs have a place of this key."""
+        ...
+
+    def places_offered(self, flow_key: str, function: str) -> int:
+        """Return how many runs of a function are offered a place of this key."""
+        ...
+
+    def place(self, flow_key: str, ord: int) -> bool | None:
+        """Tell whether a run has a place of this key; False: it is offered one, None: it stands for none."""
+        ...
+
+    def offers_before(self, flow_key: str, function: str, rank: int, ord: int) -> int:
+        """Return how many of those offers are to runs that stand before this (rank, ord)."""
+        ...
+
+    def put_place(self, flow_key: str, ord: int, function: str, is_taken: bool, rank: int = NEW) -> None:
+        """Offer a run a place, or give it one, whatever it had before. `rank` is that of its queue row."""
+        ...
+
+    def drop_place(self, flow_key: str, ord: int) -> None:
+        """Take a place from a run, also one that is only offered; nothing if it has none."""
+        ...
 
     def wait(self, ord: int, key: str) -> OpenWait | None: ...
     def waits_of(self, ord: int) -> list[OpenWait]:

@@ -19,7 +19,7 @@ less than two days.
 PREFIX_END = "\x7f"
 """Behind every character of an id."""
 
-_BADLY = frozenset({Status.FAILED, Status.CANCELLED})
+_BADLY = frozenset({Status.FAILED, Status.CANCELLED, Status.SKIPPED})
 
 
 def window_of(wanted: RunFilter) -> Window:

@@ -9,11 +9,13 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
-from onward_engine.model import Status
+from onward_engine.model import Item, Status
 from onward_engine.rules.waits import SIGNAL
+from onward_engine.store.memory_tables import MemoryTables
 from onward_engine.store.port import AnswerCallback, Claim, Ingest, Register, RunFilter, SendSignal, StartRun
-from onward_engine.store.postgres import PostgresStore
+from onward_engine.store.postgres import PostgresStore, values
 from onward_protocol.messages import (
+    AppManifest,
     CallbackWait,
     ConcurrencyLimit,
     EventWait,
@@ -27,7 +29,8 @@ from onward_protocol.messages import (
 )
 
 from tests.conformance.driver import Driver, function
-from tests.conformance.test_differential import APP, Chaos, is_a_bug
+from tests.conformance.test_differential import APP, FLOWS, Chaos, is_a_bug
+from tests.support.limits import broken_limits
 
 BATCHES = 25
 ROUNDS = 15
@@ -46,16 +49,6 @@ PROMISES = {
     "something of a run that is over": """
         SELECT ord FROM (SELECT ord FROM queue UNION SELECT ord FROM wait UNION SELECT ord FROM place) AS row
         WHERE NOT EXISTS (SELECT FROM live WHERE live.ord = row.ord)""",
-    "more places than the limit": """
-        SELECT flow_key FROM place JOIN run USING (ord, flow_key)
-        GROUP BY flow_key HAVING count(*) > max(flow_limit)""",
-    "in line, although there is a place": """
-        SELECT ord
-        FROM queue JOIN run USING (ord, flow_key) WHERE queue.state = 2
-        AND flow_limit > (SELECT count(*) FROM place WHERE place.flow_key = run.flow_key)""",
-    "assigned without its place": """
-        SELECT ord FROM live JOIN run USING (ord) WHERE live.status IN ('assigned', 'orphaned') AND flow_key <> ''
-        AND NOT EXISTS (SELECT FROM place WHERE place.ord = live.ord AND place.flow_key = run.flow_key)""",
     "a journal with a gap": """
         SELECT run FROM journal LEFT JOIN live ON live.ord = run LEFT JOIN ended ON ended.ord = run
         GROUP BY run HAVING count(*) <> max(coalesce(live.tail, ended.tail)) OR count(*) <> max(n)""",
@@ -71,6 +64,24 @@ async def broken_promises(url: str) -> dict[str, int]:
         return {promise: len(rows) for promise, rows in found.items() if rows}
     finally:
         await connection.close()
+
+
+async def rows_of(store: PostgresStore, url: str) -> MemoryTables:
+    """Return what a database has, as a store in memory would have it."""
+    tables = MemoryTables()
+    for app in await store.functions():
+        tables.put_app(app)
+    for run in (await store.runs(RunFilter(limit=100_000))).runs:
+        tables.add_run(run)
+    connection = await asyncpg.connect(url, server_settings={"search_path": "onward"})
+    for row in await connection.fetch("SELECT ord, function, rank, state, due_at_ms, flow_key, fair_key FROM queue"):
+        tables.put_queue_row(values.queue_row(tuple(row)))
+    for key, ord, name, is_taken in await connection.fetch("SELECT flow_key, ord, function, is_taken FROM place"):
+        tables.put_place(key, ord, name, bool(is_taken))
+    for row in await connection.fetch("SELECT kind, owner, name, due_at_ms, body FROM item"):
+        tables.put_item(Item(*row))
+    await connection.close()
+    return tables
 
 
 @pytest.fixture
@@ -89,13 +100,14 @@ async def drivers(postgres_url: str) -> AsyncIterator[list[Driver]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("app", [APP, FLOWS], ids=["plain", "flows"])
 async def test_no_promise_is_broken_when_all_of_them_do_anything(
-    drivers: list[Driver], postgres_url: str, seed: int
+    drivers: list[Driver], postgres_url: str, seed: int, app: AppManifest
 ) -> None:
-    await drivers[0].one(Register(1, APP))
+    await drivers[0].one(Register(1, app))
 
     async def work(driver: Driver, number: int) -> None:
-        chaos = Chaos(seed * 10 + number)
+        chaos = Chaos(seed * 10 + number, app)
         chaos.count = 1_000_000 * (number + 1)
         for _ in range(BATCHES):
             runs = (await driver.store.runs(RunFilter(limit=40))).runs
@@ -104,6 +116,9 @@ async def test_no_promise_is_broken_when_all_of_them_do_anything(
 
     await asyncio.gather(*(work(driver, number) for number, driver in enumerate(drivers)))
     assert await broken_promises(postgres_url) == {}
+    store = drivers[0].store
+    assert isinstance(store, PostgresStore)
+    assert list(broken_limits(await rows_of(store, postgres_url))) == []
 
 
 async def test_no_run_is_claimed_twice(drivers: list[Driver]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from onward_engine.model import Status
 from onward_engine.store.port import Claim, EventFilter, Ingest, NewEvent, Rejected, RunFilter, StartRun
 from onward_engine.store.postgres import PostgresStore
-from onward_protocol.messages import Event, RunCompleted, StepDone
+from onward_protocol.messages import ConcurrencyLimit, Event, FairRule, RunCompleted, StepDone, ThrottleRule
 
 from tests.conformance.driver import Driver, function
 
@@ -85,6 +86,27 @@ async def test_a_claim_from_a_backlog_is_six(driver: Asked) -> None:
     assert driver.asked == 6
 
 
+OWN = [ConcurrencyLimit(1)]
+SHARED = [ConcurrencyLimit(1, scope="app"), ConcurrencyLimit(5, "event.data.k")]
+
+
+@pytest.mark.parametrize(("limits", "ending"), [(OWN, 4), (SHARED, 6)], ids=["own", "shared"])
+async def test_limits_cost_two_more_for_the_locks_of_their_keys(
+    driver: Asked, limits: list[ConcurrencyLimit], ending: int
+) -> None:
+    """Whose keys these are is looked up before, where a limit is not the function's own."""
+    await driver.register(function("work", "asked", concurrency=limits), function("child"))
+    await driver.send("nothing")  # now the functions are known
+    claims = [Claim(1, f"claim_{number}", "wrk_a", 1, ("shop/work",), 1) for number in range(2)]
+    _, first = await driver.apply(Ingest(1, (driver.new_event("asked", {"k": 1}),)), claims[0])
+    assert (len(first), driver.asked) == (1, 6)
+    _, second = await driver.apply(Ingest(1, (driver.new_event("asked", {"k": 1}),)), claims[1])
+    assert (len(second), driver.asked) == (0, 6)
+    await driver.checkpoint(first[0].run, 1, StepDone("a", b""), outcome=RunCompleted(b"\x01"))
+    assert driver.asked == ending
+    assert len(await driver.claim("work")) == 1
+
+
 @pytest.mark.parametrize("position", range(5))
 @pytest.mark.parametrize("ts_ms", [1, 2**70], ids=["a text", "a number"])
 async def test_what_the_database_cannot_store_is_refused_alone(driver: Asked, position: int, ts_ms: int) -> None:
@@ -99,6 +121,15 @@ async def test_what_the_database_cannot_store_is_refused_alone(driver: Asked, po
 
 async def test_no_hot_statement_reads_a_table_through(driver: Asked) -> None:
     """Plans are made while tables are empty, and kept."""
+    limited = replace(function("limited", "asked", concurrency=SHARED), throttle=ThrottleRule(1, 60_000))
+    fair = replace(function("fair", "asked", concurrency=OWN), fair=FairRule("event.name"))
+    await driver.register(function("work", "asked"), limited, fair)
+    for name in ("asked", "asked"):
+        await driver.send(name, {"k": 1})
+    for assignment in await driver.claim("limited", "fair"):
+        await driver.checkpoint(assignment.run, 1, StepDone("a", b""), outcome=RunCompleted(b"\x01"))
+    driver.now += 60_000
+    await driver.fire()
     run = await driver.running()
     await driver.send("asked")
     await driver.claim("work")
@@ -144,3 +175,26 @@ async def test_no_list_reads_a_table_through_or_sorts_more_than_its_window(drive
         assert [line for line in lines if "Seq Scan on" in line] == [], "\n".join(lines)
         is_sorted = "wanted (id)" in statement or "chr(127)" in statement  # by id: few runs
         assert is_sorted or not [line for line in lines if "Sort" in line], "\n".join(lines)
+
+
+async def test_no_question_about_the_queue_reads_a_table_through(driver: Asked) -> None:
+    run, line = await driver.start("work"), await driver.start("work")
+    await driver.register(function("work", "asked", concurrency=OWN))
+    store, functions = driver.store, [f"shop/f{number}" for number in range(50)]
+    await store.queued(run)
+    await store.queued((await driver.send("asked")).runs[0])
+    await store.queued((await driver.send("asked")).runs[0])
+    await store.holders("concurrency shop/work")
+    await store.awaited(line)
+    await store.backlog(functions)
+    await store.lines("shop/work")
+    await store.shares("shop/work")
+    connection = store._reads._link._connection
+    assert connection is not None
+    query = "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements"
+    query += " WHERE statement ~ ' (queue|place|wait) ' AND statement !~ 'prepared'"
+    prepared = await connection.fetch(query)
+    assert len(prepared) == 9
+    for name, count in prepared:
+        plan = await connection.fetch(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * count)})")
+        assert [line for (line,) in plan if "Seq Scan on" in line] == [], "\n".join(line for (line,) in plan)

@@ -45,7 +45,7 @@ async def order(ctx: Context[dict[str, Any]]) -> dict[str, Any]:
 
 @functions.function(str)
 async def approval(ctx: Context[str]) -> dict[str, str] | None:
-    return await ctx.wait_for_signal(ctx.data, dict[str, str])
+    return await ctx.wait_for_signal(ctx.data, dict[str, str], timeout="30d")
 
 
 @functions.function(list[str])

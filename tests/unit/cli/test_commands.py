@@ -43,6 +43,11 @@ def test_every_command_is_there_and_explains_itself(name: str) -> None:
     assert line in CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout.replace("\n             ", " ")
 
 
+def test_the_version_is_shown_by_the_option_that_everybody_tries_first() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, CliRunner().invoke(app, ["version"]).stdout)
+
+
 def test_every_reason_of_the_engine_has_a_number_and_an_action() -> None:
     codes = {refusal.code for route in ROUTES for refusal in route.refusals}
     assert codes <= set(KNOWN)

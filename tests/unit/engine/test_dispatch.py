@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
+import pytest
+from msgspec import Raw
+from onward_engine import dispatch
 from onward_engine.connections import COMPARED
 from onward_engine.engine import Engine
 from onward_engine.incoming import Incoming
@@ -108,6 +112,36 @@ def test_a_burst_is_spread_over_the_workers() -> None:
             await asyncio.sleep(1)
             assert sorted(len(worker.holdings) for worker in workers) == [4, 8]
 
+    simulate(main)
+
+
+class Counting(MemoryStore):
+    """A store that keeps how many runs each claim has taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[int] = []
+
+    async def apply(self, ops: Sequence[Op[object]]) -> Committed:
+        committed = await super().apply(ops)
+        outcomes = zip(ops, committed.outcomes, strict=True)
+        self.taken += [len(cast("tuple[object, ...]", outcome)) for op, outcome in outcomes if isinstance(op, Claim)]
+        return committed
+
+
+def test_runs_that_carry_much_are_claimed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(_: Network) -> None:
+        store = Counting()
+        async with engine(store) as running:
+            worker = await Peer(running, slots=0).connect()
+            data = Raw(b'"' + b"x" * 1_000 + b'"')
+            await running.ingest.accept([Incoming(name="order/placed", data=data)] * 40)
+            worker.cut()
+            await Peer(running, slots=100, instance="wrk_large").connect()
+            await asyncio.sleep(1)
+            assert [taken for taken in store.taken if taken] == [8] + [4] * 8
+
+    monkeypatch.setattr(dispatch, "CLAIM_BYTES", 4_008)
     simulate(main)
 
 

@@ -10,7 +10,16 @@ import msgspec
 import pytest
 from onward_engine import listing
 from onward_engine.engine import Engine
-from onward_protocol.messages import AppManifest, Assign, Failure, FunctionManifest, RunCompleted, RunFailed, Trigger
+from onward_protocol.messages import (
+    AppManifest,
+    Assign,
+    BatchRule,
+    Failure,
+    FunctionManifest,
+    RunCompleted,
+    RunFailed,
+    Trigger,
+)
 
 from tests.support import Network, simulate
 from tests.unit.engine.peer import Peer, engine
@@ -22,6 +31,7 @@ APP = AppManifest(
         FunctionManifest("shop/order", (Trigger("order/placed"), Trigger("order/changed")), on_failure="shop/sorry"),
         FunctionManifest("shop/mail", (Trigger("order/placed"),)),
         FunctionManifest("shop/sorry"),
+        FunctionManifest("shop/gather", (Trigger("order/gathered"),), batch=BatchRule(10, 60_000)),
     ),
 )
 
@@ -103,6 +113,18 @@ def test_runs_are_found_by_the_id_the_name_and_the_beginning_of_the_name_of_thei
         functions = {await _function(running, run): run for run in placed["runs"]}
         assert await listed(running, event="order/*", function="shop/mail") == [functions["shop/mail"]]
         assert await listed(running, event="order") == []
+
+    with_worker(check)
+
+
+def test_a_run_is_found_by_every_event_that_joined_it() -> None:
+    async def check(running: Engine, _: Peer) -> None:
+        first, second = [await send(running, "order/gathered", data=n) for n in (1, 2)]
+        assert first["runs"] == second["runs"]
+        for event in (first, second):
+            assert await listed(running, event=event["id"]) == first["runs"]
+            shown = (await ask(running.app, "GET", f"/v1/events/{event['id']}")).json
+            assert [one["id"] for one in shown["runs"]] == first["runs"]
 
     with_worker(check)
 

@@ -11,6 +11,7 @@ from onward_engine.news import (
     Finished,
     Followed,
     Item,
+    Loaded,
     Moved,
     Queued,
     Ready,
@@ -29,6 +30,7 @@ ITEMS: list[Item] = [
     Written("run_5"),
     Moved("wrk_3", 9),
     Registered(),
+    Loaded("rep_1", "shop", 2, 200, 3, 197),
 ]
 
 

@@ -53,6 +53,26 @@ def test_every_route_is_documented_and_nothing_else_is() -> None:
     simulate(main)
 
 
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+def test_no_body_may_have_a_field_that_nobody_knows(route: Route) -> None:
+    _, body, _ = route.types
+    if isinstance(body, type) and issubclass(body, Struct) and body is not Nothing:
+        assert body.__struct_config__.forbid_unknown_fields
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/e", {"name": "shop/ordered", "delay": "5s"}, "`delay`"),
+        ("/v1/bulk/cancel", {"funktion": "shop/order"}, "`funktion`"),
+    ],
+)
+def test_a_misspelled_field_is_named_instead_of_being_left_out(path: str, body: object, field: str) -> None:
+    answer = asked("POST", path, body)
+    assert answer.status in {400, 422}
+    assert field in answer.json["detail"]
+
+
 def test_the_document_is_served() -> None:
     answer = asked("GET", "/v1/openapi.json")
     assert (answer.status, answer.json["openapi"]) == (200, "3.1.0")

@@ -124,6 +124,15 @@ def test_too_many_ticks_at_once_are_refused() -> None:
     with_worker(check)
 
 
+def test_a_time_that_ends_before_it_begins_is_refused() -> None:
+    async def check(running: Engine, _: Peer) -> None:
+        answer = await post(running, "/v1/schedules/shop/nightly/1/backfill", {"from_ms": 2, "until_ms": 1})
+        assert (answer.status, answer.json["code"]) == (400, "bad_request")
+        assert "ends before it begins" in answer.json["detail"]
+
+    with_worker(check)
+
+
 def test_there_are_no_ticks_beyond_all_calendars() -> None:
     async def check(running: Engine, _: Peer) -> None:
         schedule = "/v1/schedules/shop/nightly/0"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import Raw
 from onward_engine.engine import Engine
-from onward_engine.model import Status
+from onward_engine.incoming import Incoming
+from onward_engine.model import Run, Status
 from onward_engine.settings import DAY_MS, Bounds, Settings
 from onward_engine.store.memory import MemoryStore
 from onward_engine.web import CannotListen
-from onward_protocol.messages import Wake
+from onward_protocol.messages import AppManifest, Assign, BatchRule, DebounceRule, FunctionManifest, Trigger, Wake
 
 from tests.support import Network, simulate
 from tests.unit.engine.peer import Peer, engine, park, send
@@ -70,6 +72,34 @@ def test_more_timers_than_one_transaction_fires_are_all_fired() -> None:
             assert Status.PARKED not in [await status(running, run) for run in runs]
 
     simulate(main)
+
+
+def test_flow_control_is_stepped_through_in_its_order() -> None:
+    """A run gathers for 10 s, then waits for a worker for 5 s: by the time of the next event it is over."""
+    late = FunctionManifest(
+        "shop/late", (Trigger("told"),), debounce=DebounceRule(10_000), labels={"gpu": "none"}, start_timeout_ms=5_000
+    )
+    batched = FunctionManifest("shop/batched", (Trigger("told"),), batch=BatchRule(100, 3_600_000))
+    app = AppManifest("shop", functions=(late, batched))
+
+    async def main(_: Network) -> None:
+        async with engine(test_clock=True) as running:
+            worker = await Peer(running, apps=(app,), slots=10).connect()
+            begin_ms = running.clock.wall_ms()
+            told = Incoming(name="told", data=Raw(b"1"))
+            batch, late_run = (await running.ingest.accept([told]))[0].runs
+            await running.ingest.accept([told, Incoming(name="told", delay_ms=HOUR_MS // 2)])
+            await advance(running, DAY_MS)
+            assert (await found(running, late_run)).ended_at_ms - begin_ms in range(15_000, 16_000)
+            assert len((await worker.next(Assign, batch)).events) == 3
+
+    simulate(main)
+
+
+async def found(running: Engine, id: str) -> Run:
+    run = await running.store.run(id)
+    assert run is not None
+    return run
 
 
 def test_leases_and_silences_do_not_hear_of_it() -> None:

@@ -23,7 +23,8 @@ BOTH_WAYS = (messages.Packed, messages.Part)
 PAGE = Path(__file__).parents[3] / "docs" / "protocol.md"
 VALUES = (
     *("Failure", "Event", "Draft", "Match", "Held", "RunRef", "Segment"),
-    *("AppManifest", "FunctionManifest", "Trigger", "ConcurrencyLimit", "CancelRule", "Schedule", "WireLimits"),
+    *("AppManifest", "FunctionManifest", "Trigger", "ConcurrencyLimit", "CancelRule", "Schedule", "ThrottleRule"),
+    *("RateRule", "DebounceRule", "BatchRule", "FairRule", "SingletonRule", "IdempotencyRule", "WireLimits"),
 )
 
 

@@ -76,6 +76,10 @@ def test_other_runs_go_on_between_the_pieces() -> None:
     ]
 
 
+def replace_epoch(epoch: int) -> Assign:
+    return structs.replace(HEAD, epoch=epoch, journal_follows=False)
+
+
 def replace_run(frame: Assign | Journal, run: str) -> Assign | Journal:
     return structs.replace(frame, run=run)
 
@@ -124,6 +128,17 @@ def test_a_fence_takes_back_what_is_not_whole_and_pieces_behind_it_are_ignored()
     assert arrived(pair, HEAD, FIRST, fence, LAST) == [fence]
     assert not pair.engine.mirror.knows("run_a", 3)
     assert beat(pair).count == 0
+
+
+@pytest.mark.parametrize("end", [Fence("run_a", 3), replace_epoch(4)], ids=["fenced", "assigned anew"])
+def test_what_is_taken_back_before_it_is_whole_gives_its_slot_back(end: Fence | Assign) -> None:
+    pair = Pair(free_slots=4).open()
+    arrived(pair, HEAD, Wake("run_a", 3, (Due(3, "nap"),), slot=True), FIRST, end)
+    if isinstance(end, Assign):
+        pair.free_slots = 3
+        pair.holdings.put(held(epoch=4))
+    beat(pair)
+    assert pair.engine.credit == pair.free_slots
 
 
 def test_a_fence_for_an_older_epoch_does_not() -> None:

@@ -74,11 +74,6 @@ def test_a_name_that_cannot_be_part_of_an_id_is_refused(name: str) -> None:
         App(name)
 
 
-def test_a_key_that_is_no_path_is_found_where_the_function_is_declared() -> None:
-    with pytest.raises(ConfigError, match="function 'shop/work', option 'concurrency'"):
-        shop().on(Placed, concurrency=Concurrency(1, key="event.data.id == 1"))(work)
-
-
 def test_options_come_from_the_function_then_the_app() -> None:
     app = shop(retry=Retry(attempts=2), checkpoint=Checkpoint.PIPELINED)
     plain = app.on(Placed)(work)

@@ -13,6 +13,7 @@ from onward.config import Retry
 from onward.errors import NonRetryable, RetryAfter, StepFailed, StepInsideStep
 from onward.host import Host
 from onward.run.bodies import Step
+from onward.run.course import Course
 from onward_protocol.messages import (
     AttemptFailed,
     Due,
@@ -74,6 +75,38 @@ async def test_some_errors_are_not_tried_again() -> None:
     engine = PaperEngine(step_of(failing(9, NonRetryable("wrong address")), retry=FAST))
     engine.start()
     assert await finished(engine) == ["NonRetryable", 1]
+
+
+class _Unjudged(type):
+    """A class whose instances nobody can tell: `isinstance` raises."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise TypeError("who knows?")
+
+
+class Unjudged(Exception, metaclass=_Unjudged): ...
+
+
+async def test_a_run_fails_if_nobody_can_say_what_follows_an_attempt() -> None:
+    engine = PaperEngine(step_of(failing(9), retry=Retry(attempts=3, on=(Unjudged,))))
+    run = engine.start()
+    await until(lambda: run.outcome)
+    assert isinstance(run.outcome, RunFailed)
+    assert "what follows attempt 1 of step 's' failed: TypeError('who knows?')" in run.outcome.failure.message
+    await until(lambda: engine.runner.free == engine.slots)
+
+
+async def test_a_run_fails_if_its_result_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(course: Course, entry: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Course, "_record", record)
+    engine = PaperEngine(step_of(passing))
+    run = engine.start()
+    await until(lambda: run.outcome)
+    assert isinstance(run.outcome, RunFailed)
+    assert "no room" in run.outcome.failure.message
+    await until(lambda: engine.runner.free == engine.slots)
 
 
 async def test_attempts_count_over_crashes() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import warnings
 import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -14,6 +15,7 @@ from onward import step
 from onward.errors import Evicted, RunCancelled, StepFailed
 from onward.host import Host
 from onward.run.bodies import ChangedArgumentsWarning
+from onward.run.course import Course
 from onward_protocol.messages import (
     Arrived,
     CancelRequested,
@@ -326,6 +328,25 @@ def calling(value: int) -> Any:
 async def test_other_arguments_than_the_recorded_ones_are_a_warning() -> None:
     with pytest.warns(ChangedArgumentsWarning, match="other arguments"):
         assert await replayed_with(calling(0), calling(5)) == RunCompleted(b"\x01")
+
+
+async def test_a_run_that_cannot_even_be_taken_up_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(course: Course, journal: object) -> None:
+        raise LookupError("this journal is like no other")
+
+    monkeypatch.setattr(Course, "begin", begin)
+    run = PaperEngine(Program(calling(5))).start()
+    await until(lambda: run.outcome)
+    assert isinstance(run.outcome, RunFailed)
+    assert run.outcome.failure.message == "this journal is like no other"
+
+
+async def test_where_warnings_are_errors_they_fail_the_run_instead_of_letting_it_hang() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcome = await replayed_with(calling(0), calling(5))
+    assert isinstance(outcome, RunFailed)
+    assert outcome.failure.type == "ChangedArgumentsWarning"
 
 
 async def test_other_arguments_are_an_error_in_strict_mode() -> None:

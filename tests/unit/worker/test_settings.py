@@ -1,7 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
-from onward import ConfigError
+from onward import Client, ConfigError
 from onward.settings import Settings
 
 
@@ -33,6 +34,14 @@ def test_a_token_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_the_token_is_never_shown() -> None:
     assert "secret" not in repr(Settings.read({"ONWARD_TOKEN": "secret"}))
+
+
+@pytest.mark.parametrize("given", [{"url": 5}, {"token": b"secret"}])
+def test_an_option_of_another_kind_is_named_and_not_repeated(given: dict[str, Any]) -> None:
+    [option] = given
+    with pytest.raises(ConfigError, match=f"option '{option}'") as refusal:
+        Client(**given)
+    assert "secret" not in str(refusal.value)
 
 
 def test_an_address_that_is_no_url_is_refused() -> None:

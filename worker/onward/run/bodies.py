@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from onward_protocol.messages import AttemptFailed, Failure, StepDone, StepFailed
 
 from onward.attempt import StepAttempt, nobody_listens, present
-from onward.errors import NonDeterminism, PayloadTooLarge, WorkerLost, failure_of, step_failed
+from onward.errors import NonDeterminism, OnwardError, PayloadTooLarge, WorkerLost, failure_of, step_failed
 from onward.host import StepCall
 from onward.replay.identity import Identity
 from onward.replay.journal import LogEntry, StepEntry, retry_key
@@ -69,6 +69,10 @@ class StepHome(Home, Protocol):
 
     def body_ended(self, step: Step, entry: StepEntry | None) -> None:
         """The body's task ends. `entry` is its result; None if it is not wanted or rests until its next attempt."""
+        ...
+
+    def body_broke(self, step: Step, error: OnwardError) -> None:
+        """The body's task ends, and nobody knows with what: the run cannot go on."""
         ...
 
     def thread_began(self, thread: asyncio.Future[Any]) -> None: ...
@@ -176,16 +180,24 @@ class Step(Awaited):
         entry = None
         self.has_begun = True
         try:
-            while entry is None and not self.is_parked and not self.future.done() and not self.host.is_sealed:
-                self.attempt += 1
-                entry = await self._attempt()
-                if entry is None and not self.host.may_start():
-                    self._hold()
-                    return
-        finally:
-            if entry is not None:
-                self._let_go()
-            self.host.body_ended(self, entry)
+            try:
+                while entry is None and not self.is_parked and not self.future.done() and not self.host.is_sealed:
+                    self.attempt += 1
+                    entry = await self._attempt()
+                    if entry is None and not self.host.may_start():
+                        self._hold()
+                        return
+            finally:
+                if entry is not None:
+                    self._let_go()
+                self.host.body_ended(self, entry)
+        except Exception as error:  # noqa: BLE001 - not the body's: without an outcome the run would hang for ever
+            self.host.body_broke(self, self._broken(error))
+
+    def _broken(self, error: Exception) -> OnwardError:
+        broken = OnwardError(f"what follows attempt {self.attempt} of step '{self.call.id}' failed: {error!r}")
+        broken.__cause__ = error
+        return broken
 
     def _let_go(self) -> None:
         """Forget what knows this step in turn: left to the garbage collector, steps cost a quarter more."""

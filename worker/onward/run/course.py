@@ -25,7 +25,7 @@ from onward_protocol.messages import (
 )
 
 from onward.checkpoint import Checkpoint
-from onward.errors import WorkerLost
+from onward.errors import OnwardError, WorkerLost
 from onward.replay.journal import Journal, LogEntry, StepEntry, is_new_loss, key_of, retry_key
 from onward.replay.log import NOBODY, Asked, Replay
 from onward.replay.turn import Later, RunTimer, Turn
@@ -152,6 +152,10 @@ class Course:
         self._is_settling = True
         try:
             self._go_on()
+        except Exception as error:
+            if self.is_sealed:
+                raise
+            self._owner.fail(error)  # nobody else would ever end the run
         finally:
             self._is_settling = self._reading is not None
 
@@ -410,6 +414,12 @@ class Course:
         self.body_skipped(step)
         self._owner.ended_something()
         self.outbox.flush_soon()
+
+    def body_broke(self, step: Step, error: OnwardError) -> None:
+        """See `StepHome`."""
+        self.bodies.discard(step)
+        self._owner.fail(error)
+        self._owner.ended_something()
 
     def thread_began(self, thread: asyncio.Future[Any]) -> None:
         """See `StepHome`."""

@@ -138,9 +138,15 @@ class Errands:
         self._tasks.discard(task)
         error = OnwardError("middleware was cancelled by itself.") if task.cancelled() else task.exception()
         if error is None:
-            then(task.result())
-            self._settle()
+            self._go_on(then, task.result())
         else:
+            self._owner.fail(error)
+
+    def _go_on(self, then: Callable[[T], None], result: T) -> None:
+        try:
+            then(result)
+            self._settle()
+        except Exception as error:  # noqa: BLE001 - without an outcome the run would hang for ever
             self._owner.fail(error)
 
 

@@ -82,14 +82,15 @@ class Residence:
         try:
             hooks.check(course.loop)
             journal = self._reader.read(READ_BYTES)
+            if journal is None:
+                course.loop.call_soon(self._read_on, context=course.turn.outside)
+            else:
+                course.begin(journal)
+                self._start_code()
         except (OnwardError, ProtocolError) as error:
             self._fail(error)
-            return
-        if journal is None:
-            course.loop.call_soon(self._read_on, context=course.turn.outside)
-        else:
-            course.begin(journal)
-            self._start_code()
+        except Exception as error:  # noqa: BLE001 - ours: without an outcome the run would hang for ever
+            self.fail(error)
 
     def _fail(self, error: Exception) -> None:
         """End a run that cannot be replayed with the reason, instead of letting it come back for ever."""

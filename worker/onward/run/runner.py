@@ -128,10 +128,14 @@ class Runner:
 
     # -- for the daemon
 
-    def is_at_rest(self, run: str, epoch: int) -> bool:
-        """Tell whether the run is here, has said everything, and waits for time only: for tests that own the clock."""
+    def is_at_rest(self, run: str, epoch: int, pos: int) -> bool:
+        """Tell whether the run is here, has said everything, has heard of everything up to `pos`, and waits for time
+        only: for tests that own the clock.
+        """
         residence = self._runs.get(run)
-        return residence is not None and residence.assign.epoch == epoch and residence.is_at_rest
+        if residence is None or residence.assign.epoch != epoch or residence.course.known < pos:
+            return False
+        return residence.is_at_rest
 
     def executes_beside(self, run: str) -> bool:
         """Tell whether a step of another run executes here, or has a result that is not stored: for tests that choose
@@ -148,6 +152,11 @@ class Runner:
     def free(self) -> int:
         """How many slots are free now."""
         return max(0, self._slots - len(self._occupants))
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs occupy a slot."""
+        return len(self._occupants)
 
     def new_connection(self) -> None:
         """Count credit anew: it belongs to a connection."""

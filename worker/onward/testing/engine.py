@@ -28,6 +28,7 @@ from onward_protocol.messages import Progress, Sent, Started, StepDone, StepFail
 from onward.app import functions_in
 from onward.checkpoint import Checkpoint, CheckpointOption, checkpoint_of
 from onward.durations import Duration, duration_ms
+from onward.errors import ConfigError
 from onward.events import Event, draft_of, settled
 from onward.function import Function
 from onward.host import StepCall
@@ -54,6 +55,9 @@ _TIMES: Final = replace(Times(), grace_ms=0, strike_min_ms=0, strike_max_ms=0, a
 _LIMITS: Final = replace(Limits(), losses_max=1_000_000)
 
 _CRASH_POINTS: Final = (StepDone, StepFailed, WaitOpened, Sent, Started)
+
+_QUEUED: Final = (Status.QUEUED, Status.ORPHANED, Status.READY)
+_CLAIMABLE: Final = ("ready", "later")
 
 SPIN: Final = 100
 """Turns of the event loop before real work is waited for with short sleeps."""
@@ -109,13 +113,17 @@ class TestEngine:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Start engine and worker."""
+        """Start engine and worker. Raises `ConfigError` for a function that no engine takes."""
         await self._stack.enter_async_context(self._engine)
         if lifespan := lifespan_of(self._app, self.functions.values()):
             self._state = await self._stack.enter_async_context(lifespan())
         await self._stack.enter_async_context(started(self.functions.values(), "test"))
         self._start_worker()
-        await self._settle()
+        try:
+            await self._settle()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,7 +143,7 @@ class TestEngine:
     # -- what a test does
 
     async def send(self, *events: Event[Any]) -> list[TestRun[Any]]:
-        """Send events; returns the runs that they started, in order."""
+        """Send events; returns the runs that they started or joined, each once, in order."""
         now_ms = self._clock.wall_ms()
         drafts = [draft_of(settled(event, now_ms)) for event in events]
         incoming = [
@@ -152,7 +160,7 @@ class TestEngine:
         ]
         accepted = await self._engine.ingest.accept(incoming)
         await self._settle()
-        return [self._runs[run] for one in accepted for run in one.runs]
+        return [self._runs[run] for run in dict.fromkeys(run for one in accepted for run in one.runs)]
 
     async def start(self, fn: Function[I, O], data: I) -> TestRun[O]:
         """Start a function with an input."""
@@ -181,6 +189,16 @@ class TestEngine:
             self._paused.discard(target.id)
         else:
             await self._engine.control.resume_run(target.id)
+        await self._settle()
+
+    async def set_limit(self, function: Function[Any, Any], option: str, limit: int | None) -> None:
+        """Have "concurrency" ("concurrency:1" is the second one), "throttle" or "rate_limit" of a function give another
+        limit than its code, or with None that of the code again.
+        """
+        name = "concurrency:0" if option == "concurrency" else option
+        done = await self._engine.control.set_limit(function.id, name, limit, "test")
+        if done.verdict != "set":
+            raise ConfigError(f"function '{function.id}', option '{option}': {done.reason or 'it has no such limit'}.")
         await self._settle()
 
     async def rerun(self, run: TestRun[O]) -> TestRun[O]:
@@ -267,23 +285,33 @@ class TestEngine:
     async def _moving(self) -> list[Run]:
         await self._engine.committer.drained()
         if self._worker is not None and self._worker.is_dead:
+            if refusal := self._worker.refusal:
+                raise ConfigError(refusal.message) from refusal
             self._dead.append(self._worker)
             self._start_worker()
         runs = await self._all_runs()
-        taken = Counter(run.flow_key for run in runs if run.status is Status.ASSIGNED)
-        return [run for run in runs if self._is_moving(run, taken[run.flow_key])]
+        claimable = await self._claimable({run.function for run in runs if run.status in _QUEUED})
+        moving = [run for run in runs if self._is_moving(run, claimable)]
+        return [run for run in moving if run.function not in self._paused or await self._is_next(run)]
 
-    def _is_moving(self, run: Run, taken: int) -> bool:
-        """Tell whether the run goes on before time does. `taken` counts the places of its concurrency limit that are in
-        use.
-        """
+    async def _claimable(self, functions: set[str]) -> set[str]:
+        """Return those of the functions that have runs which wait for nothing but a worker."""
+        backlog = await self._engine.store.backlog(sorted(functions))
+        return {name for name, lots in backlog.items() if any(lot.state in _CLAIMABLE for lot in lots)}
+
+    async def _is_next(self, run: Run) -> bool:
+        """Tell whether nothing but the pause is in the way of a run of a paused function."""
+        queued = await self._engine.store.queued(run.id)
+        return queued is None or queued.state in _CLAIMABLE
+
+    def _is_moving(self, run: Run, claimable: set[str]) -> bool:
+        """Tell whether the run may go on before time does."""
         assert self._worker is not None
         if run.status is Status.ASSIGNED:
-            return not self._worker.is_at_rest(run.id, run.epoch)
+            return run.is_held or not self._worker.is_at_rest(run.id, run.epoch, run.pos)
         if run.is_held or (run.function in self._paused and not run.started_at_ms):
             return False
-        is_blocked = self._worker.free == 0 or bool(run.flow_key and taken >= run.flow_limit)
-        return run.status in (Status.QUEUED, Status.ORPHANED, Status.READY) and not is_blocked
+        return run.status in _QUEUED and run.function in claimable and self._worker.free > 0
 
     @property
     def _is_alarm_due(self) -> bool:

@@ -59,6 +59,11 @@ class TestRun(Generic[O]):
         return None if failure is None else from_failure(failure, name=self.id)
 
     @property
+    def reason(self) -> str:
+        """Why the run is cancelled or was skipped; empty if it is not."""
+        return self._known().cancel_reason or ""
+
+    @property
     def steps(self) -> dict[str, Any]:
         """The results of finished steps by key, as plain data."""
         return {

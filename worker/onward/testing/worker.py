@@ -28,7 +28,7 @@ from onward_protocol.messages import (
 
 from onward.app import manifests
 from onward.connection.conversation import Conversation, Profile
-from onward.connection.link import LinkLost
+from onward.connection.link import LinkLost, Refused
 from onward.function import Function
 from onward.host import StepCall
 from onward.run.runner import CheckpointOf, Runner
@@ -69,13 +69,15 @@ class TestWorker:
             url=URL_DEFAULT,
         )
         self.is_dead: bool = False
+        self.refusal: Refused | None = None
+        """Why the engine does not take it."""
         self._conversation = Conversation(profile, clock_ms=clock.monotonic_ms, times=Times(), on_welcome=lambda: None)
         self._runner = Runner(
             functions,
             send=self._send,
             callback_url=self._conversation.callback_url,
             slots=profile.slots,
-            may_start=self._conversation.may_start,
+            may_start=self._may_start,
             clock_ms=clock.wall_ms,
             wall_ms=clock.wall_ms,
             state=state,
@@ -99,6 +101,8 @@ class TestWorker:
             await self._conversation.greet(PipeLink(self._pipe)).run()
         except LinkLost:
             pass
+        except Refused as refused:
+            self.refusal = refused
         finally:
             self.is_dead = True
             self._pipe.abort()
@@ -112,14 +116,18 @@ class TestWorker:
             assert self._task is not None
             self._task.cancel()
 
+    def _may_start(self) -> bool:
+        """A dead worker's runs are still there for some turns of the loop, and begin nothing then."""
+        return not self.is_dead and self._conversation.may_start()
+
     async def ended(self) -> None:
         """Return when its last task has ended."""
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def is_at_rest(self, run: str, epoch: int) -> bool:
-        """Tell whether the run is here and waits for nothing but the test's clock."""
-        return self._runner.is_at_rest(run, epoch)
+    def is_at_rest(self, run: str, epoch: int, pos: int) -> bool:
+        """Tell whether the run is here, knows its journal up to `pos`, and waits for nothing but the test's clock."""
+        return self._runner.is_at_rest(run, epoch, pos)
 
     # -- what leaves
 

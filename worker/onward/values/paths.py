@@ -1,4 +1,4 @@
-"""Dotted paths into an event: how a concurrency key and a match name a field."""
+"""Dotted paths into an event: how a match names a field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
-KEY_ROOT: Final = "event.data."
 _PATH: Final = re.compile(r"\w+(?:\.\w+)*", re.ASCII)
 _CHARS_MAX: Final = 256
 _EXACT_INTEGER_MAX: Final = 2**53
@@ -18,15 +17,6 @@ def path_problem(path: str) -> str | None:
     if not _PATH.fullmatch(path):
         return f"{path!r} is not a dotted path"
     return f"is {len(path)} characters long; {_CHARS_MAX} are allowed" if len(path) > _CHARS_MAX else None
-
-
-def key_problem(path: str) -> str | None:
-    """Say why `path` is not a path such as "event.data.customer", in words that continue "the key ..."; None if it is
-    one.
-    """
-    if not path.startswith(KEY_ROOT):
-        return f"{path!r} does not begin with '{KEY_ROOT}'"
-    return path_problem(path)
 
 
 def value_at(data: Any, path: str) -> Any:

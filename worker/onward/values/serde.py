@@ -119,7 +119,7 @@ def _guarded(decode: Decoder, what: str) -> Decoder:
         try:
             return decode(data)
         except Exception as error:
-            raise CodecError(f"{what} cannot be read with its annotation: {error}.") from error
+            raise CodecError(f"{what} cannot be read with its annotation: {error}.", code="E0204") from error
 
     return read
 

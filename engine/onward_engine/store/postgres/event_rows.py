@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event
@@ -16,6 +16,7 @@ from .rows import Rows
 from .values import Row
 
 LookBack = tuple[str, int, int]
+_Changes = tuple[dict[str, AppManifest], dict[str, bool], dict[tuple[str, str], int | None]]
 
 
 class KnownApps:
@@ -27,9 +28,11 @@ class KnownApps:
         self.apps: dict[str, AppManifest] = {}
         self.catalog = Catalog()
 
-    def learn(self, version: int, apps: dict[str, AppManifest], paused: Iterable[str]) -> None:
-        """Note what is registered and paused now."""
-        self.version, self.apps, self.catalog = version, apps, Catalog(apps.values(), paused)
+    def learn(
+        self, version: int, apps: dict[str, AppManifest], paused: Iterable[str], limits: Mapping[tuple[str, str], int]
+    ) -> None:
+        """Note what is registered, paused and limited now."""
+        self.version, self.apps, self.catalog = version, apps, Catalog(apps.values(), paused, limits)
 
 
 class EventRows(Reading):
@@ -40,7 +43,8 @@ class EventRows(Reading):
         self.known = known
         self.new_apps: dict[str, AppManifest] = {}
         self.new_pauses: dict[str, bool] = {}
-        self._catalog: tuple[dict[str, AppManifest], dict[str, bool], Catalog] | None = None
+        self.new_limits: dict[tuple[str, str], int | None] = {}
+        self._catalog: tuple[_Changes, Catalog] | None = None
         self.events: Rows[str, Event] = Rows(self.undo)
         self.new_events: list[str] = []
         self.accepted: Rows[str, EventRow] = Rows(self.undo)
@@ -49,6 +53,8 @@ class EventRows(Reading):
         self._new_named: dict[str, list[Event]] = {}
         self.answers: Rows[str, Remembered] = Rows(self.undo)
         self.forgets: list[tuple[int, int]] = []
+        self.joins: dict[str, tuple[str, ...]] = {}  # which runs events have joined in this batch
+        self._joined: dict[str, tuple[str, ...]] = {}
 
     # -- events
 
@@ -69,6 +75,17 @@ class EventRows(Reading):
     def release_event(self, event: str) -> EventRow | None:
         self._count_runs(event, -1)
         return self.accepted.get(event)
+
+    def join_event(self, event: str, run: str) -> None:
+        check_text(event, run)
+        self.undo.set(self.joins, event, (*self.joins.get(event, ()), run))
+
+    def joined(self, event: str) -> tuple[str, ...]:
+        is_new = event in self.new_events
+        if not is_new:
+            self.ask("joined", event)
+        is_there = is_new or event in self._joined
+        return (*self._joined.get(event, ()), *self.joins.get(event, ())) if is_there else ()
 
     def drop_event(self, ord: int) -> None:
         self.accepted.put(self._ids[ord], None)
@@ -115,14 +132,17 @@ class EventRows(Reading):
     # -- functions
 
     def catalog(self) -> Catalog:
-        if not self.new_apps and not self.new_pauses:
+        changes = (self.new_apps, self.new_pauses, self.new_limits)
+        if not any(changes):
             return self.known.catalog
-        if self._catalog is None or self._catalog[:2] != (self.new_apps, self.new_pauses):
+        if self._catalog is None or self._catalog[0] != changes:
             apps = {**self.known.apps, **self.new_apps}
             paused = {**dict.fromkeys(self.known.catalog.paused, True), **self.new_pauses}
-            catalog = Catalog(apps.values(), [function for function, is_paused in paused.items() if is_paused])
-            self._catalog = (dict(self.new_apps), dict(self.new_pauses), catalog)
-        return self._catalog[2]
+            limits = {**self.known.catalog.limits, **self.new_limits}
+            set_now = {place: limit for place, limit in limits.items() if limit is not None}
+            catalog = Catalog(apps.values(), [function for function, is_paused in paused.items() if is_paused], set_now)
+            self._catalog = ((dict(self.new_apps), dict(self.new_pauses), dict(self.new_limits)), catalog)
+        return self._catalog[1]
 
     def app(self, name: str) -> AppManifest | None:
         self.ask("apps", ())
@@ -137,7 +157,16 @@ class EventRows(Reading):
         self.ask("apps", ())
         self.undo.set(self.new_pauses, function, is_paused)
 
+    def set_limit(self, function: str, option: str, limit: int | None) -> None:
+        check_text(function, option)
+        self.ask("apps", ())
+        self.undo.set(self.new_limits, (function, option), limit)
+
     # -- what was read
+
+    def take_joined(self, rows: list[Row]) -> None:
+        """Note which runs events have joined."""
+        self._joined.update((id, tuple(joined.split())) for id, joined in rows)
 
     def take_events(self, wanted: list[str], rows: list[Row]) -> None:
         """Note events with their data."""

@@ -24,7 +24,7 @@ class ItemRows(Reading):
         """Begin with nothing read."""
         self.item_rows: Rows[Place, Item] = Rows(self.undo, _lists)
         self.item_drops: list[str] = []  # owners that lose everything
-        self.locked_items: set[int] = set()  # the numbers of (kind, owner) that nobody else can change now
+        self.locked_items: set[locks.Lock] = set()  # those of kinds and owners whose items nobody else can change now
         self.found_keepers: set[tuple[str, str]] = set()  # in the list of what is due, so that they have to be locked
         self.next_items: list[tuple[int, Place]] = []
         self._ripe_until = -1
@@ -99,7 +99,7 @@ class ItemRows(Reading):
         found = [Item(*row) for row in rows]
         for item in found:
             self.found_keepers.add((item.kind, item.owner))
-            if locks.number((item.kind, item.owner)) in self.locked_items:
+            if locks.of_items(item.kind, item.owner)[0] in self.locked_items:
                 self.item_rows.load((item.kind, item.owner, item.name), item)
         self._ripe_until = max(self._ripe_until, now_ms)
         self._ripe_bound = _ripe(found[-1]) if found and len(found) >= limit else _END
@@ -108,6 +108,10 @@ class ItemRows(Reading):
     def ripe(self) -> list[Item]:
         """Return the items that are due, as far as they were read under their locks."""
         return self.item_rows.grouped(_RIPE)
+
+    def kept_item(self, kind: str, owner: str) -> Item | None:
+        """Return the nameless item of a kind that somebody owns, as far as it was read."""
+        return self.item_rows.get((kind, owner, ""))
 
     def take_next_items(self, rows: list[Row]) -> None:
         """Note which items are due next."""

@@ -93,7 +93,7 @@ def _statics(needs: Needs, tables: PostgresTables) -> list[Question]:
 
 def _runs(needs: Needs, tables: PostgresTables) -> list[Question]:
     ords = _keys(needs)
-    placed = [ord for ord in ords if (static := tables.statics.get(ord)) is None or static.flow_key]
+    placed = [ord for ord in ords if (static := tables.statics.get(ord)) is None or static.flow]
     live: list[Row] = []
     asked = [
         Question("live", (ords,), live.extend),
@@ -109,18 +109,54 @@ def _flow_keys(needs: Needs, tables: PostgresTables) -> list[Question]:
     counts: list[Row] = []
     return [
         Question("taken", (list(wanted),), counts.extend),
-        Question("line", columns, partial(tables.take_keys, wanted, counts)),
-        Question("line_runs", columns, partial(_take_line_runs, tables)),
+        Question("line", columns, partial(_take_keys, tables, wanted, counts)),
     ]
 
 
-def _take_line_runs(tables: PostgresTables, rows: list[Row]) -> None:
+def _take_keys(tables: PostgresTables, wanted: dict[str, int], counts: list[Row], rows: list[Row]) -> None:
+    tables.take_keys(wanted, counts, [row[:_RUN_AT] for row in rows])
     for row in rows:
-        static, (version, tail, *state) = row[: values.STATIC_COLUMNS], row[values.STATIC_COLUMNS :]
-        ord = static[0]
-        tables.statics.keep(values.static_run(static))
+        ord, (version, tail, *state), places = row[0], row[_STATE_AT:_PLACES_AT], row[_PLACES_AT:]
+        tables.statics.keep(values.static_run(row[_RUN_AT:_STATE_AT]))
+        tables.take_places([(at[0], ord, row[1], *at[1:]) for at in zip(*places, strict=True)])
         if ord not in tables.locked:
             tables.take_run(ord, version, tail, tuple(state))
+
+
+_RUN_AT = values.QUEUE_COLUMNS
+_STATE_AT = _RUN_AT + values.STATIC_COLUMNS
+_PLACES_AT = _STATE_AT + 2 + values.STATE_COLUMNS
+
+
+def _front(needs: Needs, tables: PostgresTables) -> list[Question]:
+    return [Question("front", (_keys(needs), list(needs.values())), tables.take_front)]
+
+
+def _ahead(needs: Needs, tables: PostgresTables) -> list[Question]:
+    return [Question("ahead", (_keys(needs), list(needs.values())), tables.take_front)]
+
+
+def _lines(needs: Needs, tables: PostgresTables) -> list[Question]:
+    keys = _keys(needs)
+    return [Question("lines", (*_columns(keys, 2), list(needs.values())), partial(tables.take_lines, keys))]
+
+
+def _offers(needs: Needs, tables: PostgresTables) -> list[Question]:
+    keys = _keys(needs)
+    return [Question("offers", (*_columns(keys, 2), list(needs.values())), partial(tables.take_offers, keys))]
+
+
+def _ranks(needs: Needs, tables: PostgresTables) -> list[Question]:
+    last = {need.key: limit for need, limit in needs.items() if need.key[1]}
+    first = {need.key[0]: limit for need, limit in needs.items() if not need.key[1]}
+    return [
+        Question("last_ranks", (*_columns(list(last), 2), list(last.values())), partial(tables.take_last, list(last))),
+        Question("first_ranks", (list(first), list(first.values())), partial(tables.take_first, list(first))),
+    ]
+
+
+def _joined(needs: Needs, tables: PostgresTables) -> list[Question]:
+    return [Question("joined", (_keys(needs),), tables.take_joined)]
 
 
 def _paths(needs: Needs, tables: PostgresTables) -> list[Question]:
@@ -325,4 +361,10 @@ _QUESTIONS: dict[Kind, Ask] = {
     "item": _item,
     "items": _items,
     "ripe": _ripe,
+    "front": _front,
+    "ahead": _ahead,
+    "lines": _lines,
+    "ranks": _ranks,
+    "offers": _offers,
+    "joined": _joined,
 }

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import NamedTuple
 from zlib import crc32
 
-from .needs import Kind, Need
+from .needs import OF_KEYS, Kind, Need
 
 _BUCKETS = 256
 _CLASS = 0x4F6E7700  # "Onw": other programs on this database have classes of their own
@@ -50,8 +50,6 @@ _NAMED: dict[Kind, tuple[LockClass, bool]] = {
     "leave": (LockClass.REPLICA, True),
     "duty": (LockClass.DUTY, True),
     "apps": (LockClass.DUTY, True),
-    "items": (LockClass.ITEM, False),
-    "keep": (LockClass.ITEM, True),
     "paths": (LockClass.EVENT, False),
     "opens": (LockClass.EVENT, True),
     "key": (LockClass.FLOW_KEY, True),
@@ -64,6 +62,8 @@ _ROWS = "SELECT FROM live WHERE ord = ANY('{{{ords}}}'::bigint[]) ORDER BY ord F
 
 _OF_RUN: frozenset[Kind] = frozenset({"run", "waits", "some_wait"})
 _OF_RUN_AND: frozenset[Kind] = frozenset({"wait", "entries"})
+_OF_NAMES: frozenset[Kind] = frozenset({"ranks", "offers"})
+_OF_ITEMS: frozenset[Kind] = frozenset({"item", "items", "keep"})
 
 
 def locks_of(needs: Iterable[Need]) -> Locks:
@@ -74,13 +74,23 @@ def locks_of(needs: Iterable[Need]) -> Locks:
             locks[Lock(LockClass.RUN, key)] = True
         elif kind in _OF_RUN_AND:
             locks[Lock(LockClass.RUN, key[0])] = True
-        elif kind == "item":
-            locks.setdefault(Lock(LockClass.ITEM, number(key[:2])), False)
+        elif kind in _OF_ITEMS:
+            lock, is_alone = of_items(key[0], key[1])
+            locks[lock] = is_alone or kind == "keep" or locks.get(lock, False)
+        elif kind in _OF_NAMES:
+            locks[Lock(LockClass.FLOW_KEY, number(key[0]))] = True
         elif kind in _NAMED:
             klass, is_exclusive = _NAMED[kind]
             lock = Lock(klass, number(key))
             locks[lock] = is_exclusive or locks.get(lock, False)
     return locks
+
+
+def of_items(kind: str, owner: str) -> tuple[Lock, bool]:
+    """Return the lock of items of a kind that somebody owns, and whether it is always exclusive."""
+    if kind in OF_KEYS:
+        return Lock(LockClass.FLOW_KEY, number(owner)), True
+    return Lock(LockClass.ITEM, number((kind, owner))), False
 
 
 def lacking(wanted: Locks, held: Locks) -> Locks:

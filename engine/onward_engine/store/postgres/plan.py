@@ -15,6 +15,7 @@ from onward_protocol.messages import (
     Draft,
     Event,
     EventWait,
+    FairRule,
     FunctionManifest,
     HandedBack,
     Invoke,
@@ -32,14 +33,20 @@ from onward_protocol.messages import (
     WorkerEntry,
 )
 
-from ...model import Item, Run
-from ...rules import flow, paths, schedules, waits
+from ...model import Flow, Item, Run
+from ...rules import paths, schedules, waits
+from ...rules.conditions import Document
+from ...rules.expressions import ExpressionError
+from ...rules.flow import keys, ranks
+from ...rules.flow.entry import BATCH, DEBOUNCE, NO_ENTRY, Entry, entry_of, gathering_rule, has_entry, kind_of
+from ...rules.flow.gathering import Gathered, keeps_all, size_max
 from ...rules.triggers import Catalog
-from ...rules.watches import CLEANUP_KEY
+from ...rules.watches import CLEANUP_KEY, START_KEY, rule_key
 from .. import delayed, planned, port
-from ..work import mailbox, marks, signals, timekeeping
+from ..work import gathering, limits, mailbox, marks, signals, standing, timekeeping
 from ..work.checkpoint import PLAIN
-from .needs import HELD_BY_ANY, Need, Needs
+from . import flows
+from .needs import HELD_BY_ANY, RANKS, Need, Needs
 from .statics import Statics
 
 _MARKED = -1  # entries above what is marked
@@ -47,15 +54,21 @@ _NEXT_DUE = 4
 _BACK = 16  # events of a name that are looked at first
 
 Paths = Callable[[str], Iterable[str]]
+Kept = Callable[[str, str], Item | None]
 
 
 def plan(
-    ops: Sequence[port.Op[Any]], statics: Statics, catalog: Catalog, known_paths: Paths, ripe: Iterable[Item] = ()
+    ops: Sequence[port.Op[Any]],
+    statics: Statics,
+    catalog: Catalog,
+    known_paths: Paths,
+    ripe: Iterable[Item] = (),
+    kept: Kept = lambda kind, owner: None,
 ) -> Needs:
-    """Return what these operations will read. `known_paths` are the paths of waits for an event name, as far as they
-    were read already, `ripe` the items that are due.
+    """Return what these operations will read. What was read already tells more: `known_paths` are the paths of waits
+    for an event name, `ripe` the items that are due, `kept` is the nameless item of a kind that somebody owns.
     """
-    planner = _Planner(statics, catalog, known_paths, ripe)
+    planner = _Planner(statics, catalog, known_paths, ripe, kept)
     for op in ops:
         with suppress(Exception):  # what is wrong with an operation comes out when it is done
             _OPS[type(op)](planner, op)
@@ -63,9 +76,12 @@ def plan(
 
 
 class _Planner:
-    def __init__(self, statics: Statics, catalog: Catalog, known_paths: Paths, ripe: Iterable[Item]) -> None:
+    def __init__(
+        self, statics: Statics, catalog: Catalog, known_paths: Paths, ripe: Iterable[Item], kept: Kept
+    ) -> None:
         self.needs = Needs()
         self._ripe = ripe
+        self._kept = kept
         self._statics = statics
         self._catalog = catalog
         self._known_paths = known_paths
@@ -118,6 +134,9 @@ class _Planner:
         self.needs.want("session", op.instance)
         for function in op.functions:
             self.needs.want("head", function, self.needs.get(Need("head", function), 0) + op.limit)
+            manifest = self._catalog.functions.get(function)
+            if manifest is not None:
+                flows.want_claimed(self.needs, manifest, op.limit)
         self._due_rows(op.now_ms, op.limit)
 
     def admit(self, op: port.Admit) -> None:
@@ -173,6 +192,10 @@ class _Planner:
                 self.needs.want("accepted", item.name)
             elif item.kind == planned.KIND:
                 self._fired(item.owner, planned.plan_of(item), op.now_ms)
+            elif item.kind in (DEBOUNCE, BATCH):
+                self._gathering(gathering.gathered_of(item), is_full=True)
+            elif item.kind == limits.KIND:
+                self.needs.want("lines", (item.owner, item.body.decode()), limits.LINES_MAX)
         self._due_rows(op.now_ms, op.limit)
 
     def note_time(self, op: port.NoteTime) -> None:
@@ -206,6 +229,12 @@ class _Planner:
     def pause(self, op: port.PauseFunction) -> None:
         del op
         self.needs.want("apps", ())
+
+    def set_limit(self, op: port.SetLimit) -> None:
+        self.needs.want("apps", ())
+        for kind, name in ((port.LIMIT_LOG, op.option), (limits.KIND, "")):
+            self.needs.want("keep", (kind, op.function))
+            self.needs.want("item", (kind, op.function, name))
 
     def boot(self, op: port.Boot) -> None:
         del op
@@ -248,9 +277,10 @@ class _Planner:
         return run
 
     def _place(self, run: Run) -> None:
-        """It may give its place to somebody in line, who is one more to be read."""
-        if run.flow_key:
-            self.needs.want("key", run.flow_key, self.needs.get(Need("key", run.flow_key), 0) + 1)
+        """It may give its places to others in line, of whom one more is to be read."""
+        if run.flow:
+            flows.want(self.needs, run, self._catalog, 1)
+            flows.want_fronts(self.needs, run)
 
     def _entries(self, run: Run) -> None:
         self.needs.want("entries", (run.ord, _MARKED))
@@ -261,6 +291,10 @@ class _Planner:
 
     def _ends(self, run: Run) -> None:
         self._place(run)
+        for flow in run.flow:
+            if flow.option == keys.SINGLETON:
+                self.needs.want("keep", (keys.SINGLETON, flow.key))
+                self.needs.want("item", (keys.SINGLETON, flow.key, ""))
         self.needs.want("waits", run.ord)
         if run.parent_key:
             parent = self._run(run.parent)
@@ -360,7 +394,59 @@ class _Planner:
             self.needs.want("at", (event.name, path, value))
         for function in self._catalog.triggered(event).functions:
             self._numbers += 1
-            self._started(function, event, b"")
+            entry = self._entered(function, event) if has_entry(function) else NO_ENTRY
+            if entry.gathering:
+                self._watched(function)
+            else:
+                self._started(function, event, b"")
+
+    def _entered(self, function: FunctionManifest, event: Event) -> Entry:
+        """What the gates keep for an event says which other runs it is about."""
+        try:
+            entry = entry_of(function, keys.document_of(event, b""))
+        except ExpressionError:
+            return NO_ENTRY
+        for owner in entry.owners():
+            kind = kind_of(owner)
+            self.needs.want("keep", (kind, owner))
+            self.needs.want("item", (kind, owner, ""))
+            item = self._kept(kind, owner)
+            if item is not None and kind == keys.SINGLETON:
+                self._replaced(item.body.decode())
+            elif item is not None and kind in (DEBOUNCE, BATCH):
+                self._joined(function, gathering.gathered_of(item))
+        return entry
+
+    def _replaced(self, id: str) -> None:
+        older = self._run(id)
+        if older is not None:
+            self._woken(older)
+            self._ends(older)
+
+    def _joined(self, function: FunctionManifest, gathered: Gathered) -> None:
+        rule = gathering_rule(function)
+        assert rule is not None, "it has an entry for what it gathers"
+        run = self._gathering(gathered, is_full=gathered.count + 1 >= size_max(rule))
+        if run is not None and keeps_all(rule):
+            self.needs.want("made_of", run.ord)
+        elif run is not None:
+            self.needs.want("accepted", gathered.event)
+
+    def _gathering(self, gathered: Gathered, *, is_full: bool) -> Run | None:
+        """One that has all its events begins."""
+        run = self._run(gathered.run)
+        function = self._catalog.functions.get(run.function) if run else None
+        if run is None or function is None:
+            return run
+        self._watched(function)
+        for index in range(len(function.cancel_on)):
+            self.needs.want("wait", (run.ord, rule_key(index)))
+        if is_full and not gathered.is_due:
+            self.needs.want("event", gathered.event)
+            flows.want(self.needs, run, self._catalog)
+            if function.start_timeout_ms is not None:
+                self.needs.want("wait", (run.ord, START_KEY))
+        return run
 
     def _fired(self, function: str, plan: schedules.Plan, now_ms: int) -> None:
         for tick_ms in schedules.due(function, plan, now_ms).ticks:
@@ -389,11 +475,27 @@ class _Planner:
             self._started(manifest, event, input)
 
     def _started(self, function: FunctionManifest, event: Event | None, input: bytes) -> None:
-        key, _ = flow.flow_of(function, event, input)
-        if key:
-            self.needs.want("key", key, 1)
+        if standing.has_options(function):
+            document = keys.document_of(event, input)
+            flows.want_flows(self.needs, self._flows(function, document), function)
+            if function.fair is not None:
+                self._ranks(function.id, function.fair, document)
+        self._watched(function)
+
+    def _watched(self, function: FunctionManifest) -> None:
         for rule in function.cancel_on:
             self.needs.want("opens", rule.event)
+
+    def _flows(self, function: FunctionManifest, document: Document) -> Iterable[Flow]:
+        try:
+            return keys.flows_of(function, document)
+        except ExpressionError:
+            return keys.flows_of(function, None)
+
+    def _ranks(self, function: str, rule: FairRule, document: Document) -> None:
+        self.needs.want("ranks", (function, ""), RANKS)
+        with suppress(ExpressionError):
+            self.needs.want("ranks", (function, ranks.share_of(rule, document).key), RANKS)
 
 
 _OPS: dict[type[port.Op[Any]], Callable[[_Planner, Any], None]] = {
@@ -423,6 +525,7 @@ _OPS: dict[type[port.Op[Any]], Callable[[_Planner, Any], None]] = {
     port.PauseRun: _Planner.hold,
     port.ResumeRun: _Planner.hold,
     port.PauseFunction: _Planner.pause,
+    port.SetLimit: _Planner.set_limit,
     port.Boot: _Planner.boot,
     port.Register: _Planner.register,
     port.Purge: _Planner.purge,

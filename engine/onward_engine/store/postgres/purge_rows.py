@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...model import Run
 from ..tables import EndedRow, EventRow
 from .event_rows import EventRows
 from .run_rows import RunRows
@@ -31,18 +32,28 @@ class PurgeRows(RunRows, EventRows):
 
     def drop_run(self, ord: int) -> tuple[str, ...]:
         # Nothing is raised for what was not read: all the runs that go are then asked for at once.
-        is_read = self.ask("made_of", ord)
         run = self._at(ord)
-        if run is None or not is_read:
+        events = self._events_of(ord)
+        if run is None or events is None:
             return ()
         self.ords.put(run.id, None)
         self.runs.put(ord, None)
-        return self._made_of[ord]
+        return events
+
+    def made_of(self, run: Run) -> tuple[str, ...]:
+        return self._events_of(run.ord) or ()
 
     def accepted_after(self, ord: int, limit: int) -> list[EventRow]:
         self.ask("kept", ord, limit)
         rows = (self.accepted.get(id) for id in self._kept.get(ord, ()))
         return [row for row in rows if row is not None][: max(0, limit)]
+
+    def _events_of(self, ord: int) -> tuple[str, ...] | None:
+        if ord in self.new_runs:
+            return self.new_runs[ord].events
+        if not self.ask("made_of", ord):
+            return None
+        return self.new_events_of.get(ord, self._made_of[ord])
 
     # -- what was read
 

@@ -1,25 +1,40 @@
-"""The queue, the places of concurrency limits, and what is due, of one batch."""
+"""The queue, the places of limits, and what is due, of one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import NamedTuple
 
+from ...rules.flow import ranks
 from ..claims import RecentClaims, Taken
 from ..tables import QueueRow, QueueState
 from . import values
-from .needs import ALL, Kind, Need
+from .needs import ALL, RANKS, Kind, Need
 from .reading import Reading
 from .rows import Rows
 from .values import Row
 
-Place = tuple[str, int]
+PlaceKey = tuple[str, int]
 _END = (ALL, ALL)
 _NOTHING = (-1, -1)
 _LATER = "later"
 
+Spot = tuple[int, int]
+"""A rank or a moment, and an ord."""
+
+
+class Place(NamedTuple):
+    """A place that a run has, or is offered."""
+
+    flow_key: str
+    ord: int
+    function: str
+    is_taken: bool
+    rank: int
+
 
 class QueueRows(Reading):
-    """Queue rows by ord, by function, by due time and by flow key; places by flow key; recent claims.
+    """Queue rows by ord, by function, by due time, by flow key and by rank; places by flow key; recent claims.
 
     Lists are known up to a bound: what stands behind it in the database was not read.
     """
@@ -28,8 +43,17 @@ class QueueRows(Reading):
         """Begin with nothing read. The claims are those of this process."""
         self.claims = claims
         self.queue: Rows[int, QueueRow] = Rows(self.undo, _lists)
-        self.places: Rows[Place, bool] = Rows(self.undo)
+        self.places: Rows[PlaceKey, Place] = Rows(self.undo, _offers)
+        self._placed: set[int] = set()  # runs in line whose places were read
         self._taken: Rows[str, int] = Rows(self.undo)
+        self._offered: Rows[tuple[str, str], int] = Rows(self.undo)
+        self._in_line: dict[str, set[str]] = {}  # the functions that have been found in the line of a key
+        self._line_heads: dict[str, dict[str, QueueRow]] = {}  # as of now, of the keys that were asked for
+        self._offers: dict[tuple[str, str], list[Spot]] = {}
+        self._line_keys: dict[tuple[str, str], list[str]] = {}
+        self.found_keys: set[str] = set()
+        self._last: dict[tuple[str, str], list[Spot]] = {}
+        self._first: dict[str, list[Spot]] = {}
         self._bounds: dict[Hashable, tuple[int, int]] = {}
         self._later_until = -1
         self.next_rows: list[tuple[int, int]] = []
@@ -55,7 +79,7 @@ class QueueRows(Reading):
             self.ask("key", old.flow_key)
         else:
             self.is_locked(row.ord)
-        self.queue.put(row.ord, row)
+        self._put(row.ord, old, row)
 
     def drop_queue_row(self, ord: int) -> None:
         self.is_locked(ord)
@@ -63,7 +87,23 @@ class QueueRows(Reading):
         if old is not None:
             if old.state is QueueState.LINE:
                 self.ask("key", old.flow_key)
-            self.queue.put(ord, None)
+            self._put(ord, old, None)
+
+    def _put(self, ord: int, old: QueueRow | None, row: QueueRow | None) -> None:
+        """Keep what is known of the heads of lines: who stands behind one changes nothing about it."""
+        self.queue.put(ord, row)
+        if old is not None and old.state is QueueState.LINE:
+            head = self._line_heads.get(old.flow_key, {}).get(old.function)
+            if head is not None and head.ord == ord:
+                del self._line_heads[old.flow_key]
+        if row is not None and row.state is QueueState.LINE:
+            head = self._line_heads.get(row.flow_key, {}).get(row.function)
+            if head is None or _place_in(row) < _place_in(head):
+                self._line_heads.pop(row.flow_key, None)
+
+    def forget_heads(self) -> None:
+        """Find them anew: something was read or taken back."""
+        self._line_heads.clear()
 
     def heads(self, function: str, limit: int) -> list[QueueRow]:
         self.ask("head", function, min(limit, 1))
@@ -82,12 +122,52 @@ class QueueRows(Reading):
             )
         return rows
 
-    def line_head(self, flow_key: str) -> QueueRow | None:
+    def line_heads(self, flow_key: str) -> list[QueueRow]:
         self.ask("key", flow_key)
-        rows = self._front(("line", flow_key))
-        if not rows and self._is_cut(("line", flow_key)):
-            self.missing.want("key", flow_key, 2 * self._read("key", flow_key) + 1)
-        return rows[0] if rows else None
+        heads = self._line_heads.get(flow_key)
+        if heads is None:
+            heads = self._line_heads[flow_key] = self._heads_of(flow_key)
+        return [heads[function] for function in sorted(heads)]
+
+    def _heads_of(self, flow_key: str) -> dict[str, QueueRow]:
+        heads: dict[str, QueueRow] = {}
+        for row in sorted(self.queue.grouped(("line", flow_key)), key=_place_in, reverse=True):
+            if _place_in(row) <= self._bounds.get(("line", flow_key, row.function), _END):
+                heads[row.function] = row
+        for function in self._in_line.get(flow_key, ()):
+            if function not in heads and self._is_cut(("line", flow_key, function)):
+                self.missing.want("key", flow_key, 2 * self._read("key", flow_key) + 1)
+        return heads
+
+    def line_keys(self, function: str, after: str, limit: int) -> list[str]:
+        self.ask("lines", (function, after), limit)
+        known = self._line_keys.get((function, after), [])
+        last = max(known, default="") if len(known) == self._read("lines", (function, after)) else None
+        changed = {row.flow_key for row in self.queue.grouped(("in line", function))}
+        changed = {key for key in changed if last is None or key <= last}
+        gone = {key for key in known if key in self._line_heads and function not in self._line_heads[key]}
+        return sorted(key for key in {*known, *changed} - gone if key > after)[: max(0, limit)]
+
+    def last_rank(self, function: str, fair_key: str) -> int:
+        self.ask("ranks", (function, fair_key), RANKS)
+        spots = self._last.get((function, fair_key), [])
+        changed = [row.rank for row in self.queue.grouped(("fair", function, fair_key))]
+        rank = max([*changed, *self._as_found(spots)], default=0)
+        if len(spots) == self._read("ranks", (function, fair_key)) and rank < spots[-1][0]:
+            self.missing.want("ranks", (function, fair_key), 4 * len(spots))
+        return rank
+
+    def first_rank(self, function: str) -> int:
+        self.ask("ranks", (function, ""), RANKS)
+        spots = self._first.get(function, [])
+        changed = [row.rank for row in self.queue.grouped(("ranked", function))]
+        rank = min([*changed, *self._as_found(spots)], default=0)
+        if len(spots) == self._read("ranks", (function, "")) and not 0 < rank <= spots[-1][0]:
+            self.missing.want("ranks", (function, ""), 4 * len(spots))
+        return rank
+
+    def _as_found(self, spots: list[Spot]) -> list[int]:
+        return [rank for rank, ord in spots if self._is_row_as_found(ord)]
 
     def next_row_due(self) -> int | None:
         """Return when the next LATER row is due."""
@@ -118,21 +198,48 @@ class QueueRows(Reading):
         self.ask("key", flow_key)
         return self._taken.get(flow_key) or 0
 
-    def has_place(self, flow_key: str, ord: int) -> bool:
-        if (flow_key, ord) not in self.places:
-            self.is_locked(ord)
-        return bool(self.places.get((flow_key, ord)))
+    def places_offered(self, flow_key: str, function: str) -> int:
+        self.ask("key", flow_key)
+        return self._offered.get((flow_key, function)) or 0
 
-    def add_place(self, flow_key: str, ord: int) -> None:
-        self._change_place(flow_key, ord, has=True)
+    def offers_before(self, flow_key: str, function: str, rank: int, ord: int) -> int:
+        self.ask("offers", (flow_key, function))
+        spots = self._offers.get((flow_key, function), [])
+        if len(spots) == self._read("offers", (flow_key, function)) and (not spots or spots[-1] < (rank, ord)):
+            self.missing.want("offers", (flow_key, function), 4 * len(spots) + 16)
+        untouched = [spot for spot in spots if (flow_key, spot[1]) not in self.places]
+        known = [(place.rank, place.ord) for place in self.places.grouped(("offers", flow_key, function))]
+        return sum(spot < (rank, ord) for spot in (*untouched, *known))
+
+    def place(self, flow_key: str, ord: int) -> bool | None:
+        place = self._place(flow_key, ord)
+        return None if place is None else place.is_taken
+
+    def put_place(self, flow_key: str, ord: int, function: str, is_taken: bool, rank: int = ranks.NEW) -> None:
+        self._change_place(flow_key, ord, Place(flow_key, ord, function, is_taken, rank))
 
     def drop_place(self, flow_key: str, ord: int) -> None:
-        self._change_place(flow_key, ord, has=False)
+        self._change_place(flow_key, ord, None)
 
-    def _change_place(self, flow_key: str, ord: int, *, has: bool) -> None:
+    def _change_place(self, flow_key: str, ord: int, place: Place | None) -> None:
         self.ask("key", flow_key)
-        self.places.put((flow_key, ord), has or None)
-        self._taken.put(flow_key, (self._taken.get(flow_key) or 0) + (1 if has else -1))
+        self._count_place(flow_key, self._place(flow_key, ord), -1)
+        self._count_place(flow_key, place, 1)
+        self.places.put((flow_key, ord), place)
+
+    def _count_place(self, flow_key: str, place: Place | None, change: int) -> None:
+        if place is None:
+            return
+        if place.is_taken:
+            self._taken.put(flow_key, (self._taken.get(flow_key) or 0) + change)
+        else:
+            offered = (flow_key, place.function)
+            self._offered.put(offered, (self._offered.get(offered) or 0) + change)
+
+    def _place(self, flow_key: str, ord: int) -> Place | None:
+        if (flow_key, ord) not in self.places and ord not in self._placed:
+            self.is_locked(ord)
+        return self.places.get((flow_key, ord))
 
     # -- what was read
 
@@ -146,21 +253,56 @@ class QueueRows(Reading):
 
     def take_places(self, rows: list[Row]) -> None:
         """Note the places that runs have."""
-        for flow_key, ord in rows:
-            self.places.load((flow_key, ord), True)
+        for flow_key, ord, function, is_taken, rank in rows:
+            self.places.load((flow_key, ord), Place(flow_key, ord, function, bool(is_taken), rank))
 
     def take_keys(self, wanted: dict[str, int], counts: list[Row], line: list[Row]) -> None:
-        """Note the places of flow keys, and who is first in line for one."""
-        taken: dict[str, int] = dict(counts)
+        """Note the places of flow keys, and who is first in line for one. Whoever is in line belongs to its key."""
+        self.forget_heads()
         for flow_key in wanted:
-            self._taken.load(flow_key, taken.get(flow_key, 0))
-        lines: dict[str, list[QueueRow]] = {flow_key: [] for flow_key in wanted}
+            self._taken.load(flow_key, 0)
+        for flow_key, function, is_taken, count in counts:
+            if is_taken:
+                self._taken.load(flow_key, (self._taken.get(flow_key) or 0) + count)
+            else:
+                self._offered.load((flow_key, function), count)
+        lines: dict[tuple[str, str], list[Spot]] = {}
         for row in map(values.queue_row, line):
-            lines[row.flow_key].append(row)
+            lines.setdefault((row.flow_key, row.function), []).append(_place_in(row))
+            self._in_line.setdefault(row.flow_key, set()).add(row.function)
             self.queue.load(row.ord, row)
-            self.places.load((row.flow_key, row.ord), None)
-        for flow_key, limit in wanted.items():
-            self._bind(("line", flow_key), [_place_in(row) for row in lines[flow_key]], limit)
+            self._placed.add(row.ord)
+        for (flow_key, function), spots in lines.items():
+            self._bind(("line", flow_key, function), sorted(spots), wanted[flow_key])
+
+    def take_offers(self, wanted: list[tuple[str, str]], rows: list[Row]) -> None:
+        """Note the first offered places of functions."""
+        for key in wanted:
+            self._offers[key] = []
+        for flow_key, function, rank, ord in rows:
+            self._offers[flow_key, function].append((rank, ord))
+
+    def take_lines(self, wanted: list[tuple[str, str]], rows: list[Row]) -> None:
+        """Note in whose lines functions stand: their keys are to be locked."""
+        for key in wanted:
+            self._line_keys[key] = []
+        for function, after, flow_key in rows:
+            self._line_keys[function, after].append(flow_key)
+            self.found_keys.add(flow_key)
+
+    def take_last(self, wanted: list[tuple[str, str]], rows: list[Row]) -> None:
+        """Note the highest ranks of fair keys."""
+        for key in wanted:
+            self._last[key] = []
+        for function, fair_key, rank, ord in rows:
+            self._last[function, fair_key].append((rank, ord))
+
+    def take_first(self, wanted: list[str], rows: list[Row]) -> None:
+        """Note the lowest ranks of functions."""
+        for function in wanted:
+            self._first[function] = []
+        for function, rank, ord in rows:
+            self._first[function].append((rank, ord))
 
     def take_heads(self, wanted: dict[str, int], rows: list[Row]) -> None:
         """Note who is first to be claimed. What is not locked is not ours."""
@@ -189,15 +331,28 @@ class QueueRows(Reading):
             self._bounds[name] = places[-1] if places else _NOTHING
 
 
+def _offers(place: Place) -> tuple[Hashable, ...]:
+    return () if place.is_taken else (("offers", place.flow_key, place.function),)
+
+
 def _lists(row: QueueRow) -> tuple[Hashable, ...]:
+    lists = _lists_of_state(row)
+    if row.fair_key:
+        lists = (*lists, ("fair", row.function, row.fair_key))
+    if row.rank >= ranks.FIRST and row.state in (QueueState.OPEN, QueueState.LINE):
+        lists = (*lists, ("ranked", row.function))
+    return lists
+
+
+def _lists_of_state(row: QueueRow) -> tuple[Hashable, ...]:
     match row.state:
         case QueueState.OPEN:
             return (("open", row.function),)
         case QueueState.LATER:
             return (_LATER,)
         case QueueState.LINE:
-            return (("line", row.flow_key),)
-        case QueueState.HELD:
+            return (("line", row.flow_key), ("in line", row.function))
+        case QueueState.HELD | QueueState.GATHERED:
             return ()
 
 

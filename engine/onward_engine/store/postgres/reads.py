@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event
 
 from ...model import Item, Run
+from ...rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from ..journals import JournalRow, page_of, steps_of
 from ..port import JOURNAL_PAGE_BYTES, EventFilter, EventPage, JournalPage, RunFilter, RunPage, StepPage
-from . import lists, values
+from . import lists, queue_reads, values
 from .link import Link, Pause
 from .reading import Unstorable, check_text
 from .statements import statements
@@ -79,9 +80,38 @@ class Reads:
         """Return those of these events that there are."""
         return [values.event_of(row) for row in await self._fetch(_SQL["events"], list(events))]
 
+    async def joined(self, event: str) -> tuple[str, ...]:
+        """Return the runs that an event has joined."""
+        rows = await self._fetch(_SQL["joined"], event)
+        return tuple(rows[0][0].split()) if rows else ()
+
     async def items(self, kind: str, owner: str, after: str, limit: int) -> list[Item]:
         """Return a page of what is kept, by name."""
         return [Item(*row) for row in await self._fetch(_SQL["items"], kind, owner, after, limit)]
+
+    async def queued(self, run: str) -> Queued | None:
+        """Return where in the queue a run is."""
+        return await queue_reads.read_queued(self._fetch, run)
+
+    async def holders(self, flow_key: str, limit: int) -> Holders:
+        """Return who has the places of a key."""
+        return await queue_reads.read_holders(self._fetch, flow_key, limit)
+
+    async def awaited(self, run: str) -> list[Awaited]:
+        """Return what a run waits for."""
+        return await queue_reads.read_awaited(self._fetch, run)
+
+    async def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        """Return how many runs of these functions are in the queue."""
+        return await queue_reads.read_backlog(self._fetch, functions)
+
+    async def lines(self, function: str, after: str, limit: int) -> list[Line]:
+        """Return the lines in which runs of a function stand."""
+        return await queue_reads.read_lines(self._fetch, function, after, limit)
+
+    async def shares(self, function: str, after: str, limit: int) -> list[Line]:
+        """Return the keys by which runs of a function take turns."""
+        return await queue_reads.read_shares(self._fetch, function, after, limit)
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""

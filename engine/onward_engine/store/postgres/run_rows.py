@@ -45,6 +45,7 @@ class RunRows(Reading):
         self.ords: Rows[str, int] = Rows(self.undo)
         self.runs: Rows[int, Run] = Rows(self.undo, _holders)
         self.new_runs: dict[int, Run] = {}
+        self.next_runs: set[int] = set()  # may be let in or claimed, so that the keys of their limits are needed
         self.versions: dict[int, int] = {}
         self.tails: Rows[int, int] = Rows(self.undo)
         self.new_lines: dict[int, list[Line]] = {}
@@ -52,6 +53,7 @@ class RunRows(Reading):
         self._entries: dict[int, list[tuple[int, bytes]]] = {}
         self._entries_from: dict[int, int] = {}
         self._payloads: dict[int, Payload] = {}
+        self.new_events_of: dict[int, tuple[str, ...]] = {}  # of runs that gather them
 
     # -- runs
 
@@ -76,7 +78,7 @@ class RunRows(Reading):
         payload = self._payloads[run.ord]
         known = replace(
             run,
-            events=payload.events,
+            events=self.new_events_of.get(run.ord, payload.events),
             input=payload.input,
             cause=values.failure_of(payload.cause),
         )
@@ -87,7 +89,7 @@ class RunRows(Reading):
     def add_run(self, run: Run) -> None:
         if self.ord_of(run.id) is not None:
             raise KeyError(f"there is a run {run.id} already")
-        check_text(run.id, run.function, run.flow_key, run.parent, run.parent_key, run.origin)
+        check_text(run.id, run.function, run.parent, run.parent_key, run.origin, *(flow.key for flow in run.flow))
         self.undo.set(self.new_runs, run.ord, run)
         self.locked.add(run.ord)
         self.ords.put(run.id, run.ord)
@@ -97,6 +99,13 @@ class RunRows(Reading):
     def put_run(self, run: Run) -> None:
         self.is_locked(run.ord)
         self.runs.put(run.ord, run)
+
+    def put_events(self, run: Run, events: tuple[str, ...]) -> None:
+        new = self.new_runs.get(run.ord)
+        if new is not None:
+            self.undo.set(self.new_runs, run.ord, replace(new, events=events))
+        elif self.is_locked(run.ord):
+            self.undo.set(self.new_events_of, run.ord, events)
 
     def end_run(self, run: Run) -> None:
         check_text(run.cancel_reason or "")
@@ -171,6 +180,12 @@ class RunRows(Reading):
         """Note what never changes about some runs."""
         for row in rows:
             self.statics.keep(values.static_run(row))
+
+    def take_front(self, rows: list[Row]) -> None:
+        """Note what never changes about runs that may be next: the keys of their limits are to be locked."""
+        for run in map(values.static_run, rows):
+            self.statics.keep(run)
+            self.next_runs.add(run.ord)
 
     def take_runs(self, wanted: list[int], live: list[Row], ended: list[Row]) -> None:
         """Note the state of runs; what is neither is not there any more."""

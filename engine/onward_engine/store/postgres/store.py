@@ -10,9 +10,12 @@ from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
 from ...model import Item, Run
+from ...rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from ..port import (
+    HOLDERS_PAGE,
     ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
+    LINES_PAGE,
     STEPS_PAGE,
     ApplyCheckpoint,
     Committed,
@@ -150,9 +153,37 @@ class PostgresStore:
         """See `Store`."""
         return await self._read(lambda: self._reads.events_of(events))
 
+    async def joined(self, event: str) -> tuple[str, ...]:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.joined(event))
+
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
         """See `Store`."""
         return await self._read(lambda: self._reads.items(kind, owner, after, limit))
+
+    async def queued(self, run: str) -> Queued | None:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.queued(run))
+
+    async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.holders(flow_key, limit))
+
+    async def awaited(self, run: str) -> list[Awaited]:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.awaited(run))
+
+    async def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.backlog(functions))
+
+    async def lines(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.lines(function, after, limit))
+
+    async def shares(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """See `Store`."""
+        return await self._read(lambda: self._reads.shares(function, after, limit))
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""
@@ -289,7 +320,7 @@ class PostgresStore:
         for ord in tables.gone_runs():
             known.statics.forget(ord)
         known.statics.trim()
-        if tables.new_apps or tables.new_pauses:
+        if tables.new_apps or tables.new_pauses or tables.new_limits:
             known.apps.version = -1
 
     # -- connections --------------------------------------------------------------------------------------------------

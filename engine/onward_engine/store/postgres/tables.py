@@ -50,6 +50,7 @@ class PostgresTables(PurgeRows, QueueRows, WaitRows, ItemRows, TagRows, SessionR
 
     def rollback(self) -> None:
         self.undo.back_to(0)
+        self.forget_heads()
         self.claims.rollback()
 
     def flush(self) -> None:
@@ -61,6 +62,7 @@ class PostgresTables(PurgeRows, QueueRows, WaitRows, ItemRows, TagRows, SessionR
 
     def rollback_to_savepoint(self) -> None:
         self.undo.back_to(self._mark)
+        self.forget_heads()
         self._used = self._used_before
         self.claims.rollback_to_savepoint()
 

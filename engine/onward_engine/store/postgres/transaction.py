@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 from onward_protocol.limits import Limits, Times
 
+from ...model import Item
 from ...rules.watches import CLEANUP_KEY, FINISH_KEY, START_KEY
 from ..claims import RecentClaims
 from ..port import Claim, Committed, Op
+from ..tables import limits_of
 from ..work.batch import apply_batch, explore
-from . import loading, locks, writing
+from ..work.offers import LET_IN_MAX, LINE
+from . import flows, loading, locks, writing
 from .clock import DatabaseClock
 from .event_rows import KnownApps
 from .locks import Lock, LockClass, Locks
-from .needs import ALL, Kind, Need, Needs
+from .needs import ALL, OF_KEYS, Kind, Need, Needs
 from .plan import plan
 from .reading import Incomplete
 from .statements import statements
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 
 _SQL = statements("load")
 _RUNS: tuple[Kind, ...] = ("id", "static")
-_SCOUTS: tuple[Kind, ...] = (*_RUNS, "paths", "at", "held", "due", "sessions_at", "keep", "ripe")
+_FRONTS: tuple[Kind, ...] = ("front", "ahead", "lines")
+_SCOUTS: tuple[Kind, ...] = (*_RUNS, *_FRONTS, "paths", "at", "held", "due", "sessions_at", "keep", "ripe")
 _LISTS: tuple[Kind, ...] = ("at", "held", "due", "head", "later", "ripe")
 _ROUNDS_MAX = 50
 _SKIPPED_MS = 50  # what another replica is busy with is looked at again after so long
@@ -104,15 +108,24 @@ class Transaction:
     async def _look_ahead(self) -> None:
         """Find out which runs it is all about, while no lock is held that others need often."""
         self._plan()
-        while scouts := self._unread(self._needs.of(*_SCOUTS)):
+        while scouts := self._unread(self._scouts()):
             wanted = locks.locks_of(self._needs)
             await self._take({lock: alone for lock, alone in wanted.items() if lock.kind <= LockClass.EVENT})
             await self._load(scouts if locks.lacking(wanted, self._held) else self._needs)
             self._plan()
 
+    def _scouts(self) -> Needs:
+        """Return what tells of more that is needed, and is locked early or not at all."""
+        scouts = self._needs.of(*_SCOUTS)
+        for need, limit in self._needs.of("item").items():
+            if need.key[0] not in OF_KEYS:
+                scouts[need] = limit
+        return scouts
+
     def _plan(self) -> None:
-        tables = self.tables
-        self._needs = plan(self._ops, self._known.statics, self._known.apps.catalog, tables.known_paths, tables.ripe)
+        tables, known = self.tables, self._known
+        seen = (tables.known_paths, tables.ripe, tables.kept_item)
+        self._needs = plan(self._ops, known.statics, known.apps.catalog, *seen)
         self._needs.merge(self._extra)
         self._want_runs(tables.found_runs)
         for id in tables.found_ids:
@@ -121,9 +134,26 @@ class Transaction:
             self._needs.want("enter", instance)
             self._needs.want("held", instance)
         for ord in tables.due_waits:
-            self._want_key(ord)
+            self._want_keys(ord)
         for keeper in tables.found_keepers:
-            self._needs.want("keep", keeper)
+            self._want_kept(*keeper)
+        self._want_fronts()
+
+    def _want_kept(self, kind: str, owner: str) -> None:
+        self._needs.want("keep", (kind, owner))
+        if kind in OF_KEYS:
+            self._needs.want("key", owner, LET_IN_MAX)
+            self._needs.want("front", owner, LET_IN_MAX)
+
+    def _want_fronts(self) -> None:
+        """Those who may be let in or claimed need places under all of their limits. Lines that were found are noted."""
+        for key in self.tables.found_keys:
+            self._needs.want("keep", (LINE, key))
+            self._needs.want("item", (LINE, key, ""))
+        for ord in self.tables.next_runs:
+            static = self._known.statics.get(ord)
+            if static is not None:
+                flows.want(self._needs, static, self._known.apps.catalog)
 
     def _want_named(self, id: str) -> None:
         ord = self.tables.ord_of(id)
@@ -136,14 +166,15 @@ class Transaction:
         """These runs are about to be changed, so the keys of their limits are as well."""
         for ord in ords:
             self._needs.want("run", ord)
-            self._want_key(ord)
+            self._want_keys(ord)
 
-    def _want_key(self, ord: int) -> None:
+    def _want_keys(self, ord: int) -> None:
         static = self._known.statics.get(ord)
         if static is None:
             self._needs.want("static", ord)
-        elif static.flow_key:
-            self._needs.want("key", static.flow_key, 1)
+        else:
+            flows.want(self._needs, static, self._known.apps.catalog)
+            flows.want_fronts(self._needs, static)
 
     async def _lock_found(self) -> None:
         """Lock what may be claimed, and what is due, unless somebody else has locked it."""
@@ -171,7 +202,7 @@ class Transaction:
     async def _lock_ripe(self) -> None:
         """Lock what the items that are due belong to, and read them again if somebody else could have changed them."""
         for keeper in self.tables.found_keepers:
-            self._needs.want("keep", keeper)
+            self._want_kept(*keeper)
         if self._unread(self._needs.of("keep")):
             await self._take(locks.locks_of(self._needs))
             await self._load(self._needs)
@@ -218,11 +249,12 @@ class Transaction:
             for id in missing.keys_of("id"):
                 self._want_named(id)
             self._want_runs([*missing.keys_of("run"), *tables.found_runs])
-            unknown = self._unread(self._needs.of(*_RUNS))
+            self._want_fronts()
+            unknown = self._unread(self._needs.of(*_RUNS, *_FRONTS))
             if not unknown:
                 break
             await self._load(unknown)
-        self._extra.merge(self._needs.of("run", "key"))
+        self._extra.merge(self._needs.of("run", "key", *_FRONTS))
         await self._take(locks.locks_of(self._needs))
         self._uncover(_LISTS)
         await self._load(self._needs)
@@ -262,7 +294,7 @@ class Transaction:
     def _note(self, new: Locks) -> None:
         self._held.update(new)
         self.tables.locked.update(lock.number for lock in new if lock.kind is LockClass.RUN)
-        if items := {lock.number for lock in new if lock.kind is LockClass.ITEM}:
+        if items := {lock for lock in new if lock.kind in (LockClass.ITEM, LockClass.FLOW_KEY)}:
             self.tables.locked_items |= items
             self._uncover(("ripe",))
 
@@ -285,7 +317,8 @@ class Transaction:
         row = await self._connection.fetchrow(_SQL["apps"])
         assert row is not None
         apps = [unpack_app(manifest) for manifest in row[1] or ()]
-        self._known.apps.learn(row[0], {app.name: app for app in apps}, row[2] or ())
+        limits = limits_of(Item(*item) for item in row[3] or ())
+        self._known.apps.learn(row[0], {app.name: app for app in apps}, row[2] or (), limits)
 
     def _unread(self, needs: Needs) -> Needs:
         covered = self.tables.covered

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event, Failure, Wait
 
 from ...model import Run, Status
+from ..flows import unpack_flow
 from ..port import Accepted
 from ..tables import OpenWait, QueueRow, QueueState
 
@@ -23,26 +24,26 @@ _texts = msgspec.msgpack.Decoder(dict[str, str])
 _wait: msgspec.msgpack.Decoder[Wait] = msgspec.msgpack.Decoder(Wait)
 
 NO_META = pack({})
-STATIC_COLUMNS = 11
+STATIC_COLUMNS = 12
+QUEUE_COLUMNS = 7
 STATE_COLUMNS = 14
 _STATUS = {status.value: status for status in Status}
 
 
 def static_run(row: Row) -> Run:
     """Return the run of a row of `load.static`."""
-    ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, origin, origins = row
+    ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, origin, origins, flow = row
     return Run(
         id=id,
         ord=ord,
         function=function,
-        flow_key=flow_key,
-        flow_limit=flow_limit,
         parent=parent,
         parent_key=parent_key,
         attempt=attempt,
         created_at_ms=created_at_ms,
         origin=origin,
         origins=tuple(origins.split()),
+        flow=unpack_flow(flow, flow_key, flow_limit),
     )
 
 
@@ -97,8 +98,8 @@ def bare(run: Run) -> Run:
 
 def queue_row(row: Row) -> QueueRow:
     """Return a queue row."""
-    ord, function, rank, state, due_at_ms, flow_key = row
-    return QueueRow(ord, function, rank, QueueState(state), due_at_ms, flow_key)
+    ord, function, rank, state, due_at_ms, flow_key, fair_key = row
+    return QueueRow(ord, function, rank, QueueState(state), due_at_ms, flow_key, fair_key)
 
 
 def open_wait(row: Row) -> OpenWait:

@@ -10,9 +10,11 @@ from msgspec.structs import astuple
 
 from ...model import Run
 from ...rules import waits
-from ..tables import PAUSE, EventRow, OpenWait, QueueRow
+from ..flows import pack_flow
+from ..tables import LIMIT, PAUSE, EventRow, OpenWait, QueueRow, limit_item
 from . import values
 from .composing import shifted
+from .queue_rows import Place
 from .statements import statements
 from .tables import PostgresTables
 from .values import Row
@@ -88,6 +90,7 @@ def _runs(tables: PostgresTables) -> Iterator[Part]:
     ended = [run for _, _, run in changes if run is not None and run.status.is_terminal]
     going_on = [(found, run) for _, found, run in changes if run is not None and not run.status.is_terminal]
     yield from _part("add_runs", [_static_row(tables.new_runs[run.ord]) for run in new])
+    yield from _part("put_run_events", [(ord, _array(events)) for ord, events in tables.new_events_of.items()])
     yield from _part("add_live", [_live_row(tables, run) for found, run in going_on if found is None])
     yield from _part("put_live", sorted(_live_row(tables, run) for found, run in going_on if found is not None))
     dropped = [run.ord for run in ended if tables.runs.found(run.ord) is not None]
@@ -114,8 +117,6 @@ def _static_row(run: Run) -> Row:
         run.ord,
         run.id,
         run.function,
-        run.flow_key,
-        run.flow_limit,
         run.parent,
         run.parent_key,
         run.attempt,
@@ -125,6 +126,7 @@ def _static_row(run: Run) -> Row:
         values.failure_row(run.cause),
         run.origin,
         " ".join(run.origins),
+        pack_flow(run.flow),
     )
 
 
@@ -152,12 +154,16 @@ def _queue(tables: PostgresTables) -> Iterator[Part]:
     if dropped:
         yield Part("drop_queue", (dropped,), len(dropped))
     places = list(tables.places.changes())
-    yield from _part("add_places", [place for place, _, has in places if has])
-    yield from _part("drop_places", [place for place, _, has in places if not has])
+    yield from _part("put_places", [_place_row(place) for _, _, place in places if place is not None])
+    yield from _part("drop_places", [at for at, _, place in places if place is None])
+
+
+def _place_row(place: Place) -> Row:
+    return (place.flow_key, place.ord, place.function, int(place.is_taken), place.rank)
 
 
 def _queue_row(row: QueueRow) -> Row:
-    return (row.ord, row.function, row.rank, row.state.value, row.due_at_ms, row.flow_key)
+    return (row.ord, row.function, row.rank, row.state.value, row.due_at_ms, row.flow_key, row.fair_key)
 
 
 def _waits(tables: PostgresTables) -> Iterator[Part]:
@@ -192,7 +198,9 @@ def _items(tables: PostgresTables) -> Iterator[Part]:
 def _events(tables: PostgresTables) -> Iterator[Part]:
     changes = list(tables.accepted.changes())
     added = [_event_row(tables, row) for _, found, row in changes if found is None and row is not None]
-    counted = [(id, row.runs - found.runs) for id, found, row in changes if found is not None and row is not None]
+    counts = {id: row.runs - found.runs for id, found, row in changes if found is not None and row is not None}
+    joins = [id for id in tables.joins if id not in counts and id not in tables.new_events]
+    counted = [(id, counts.get(id, 0), _joined(tables, id)) for id in (*counts, *joins)]
     dropped = [(id, found.runs) for id, found, row in changes if found is not None and row is None]
     yield from _part("add_events", added)
     yield from _part("count_runs", counted, is_counted=False)
@@ -203,7 +211,12 @@ def _event_row(tables: PostgresTables, row: EventRow) -> Row:
     event = tables.events.get(row.id)
     assert event is not None, "an event is added with its data"
     meta = values.pack(event.meta) if event.meta else values.NO_META
-    return (row.ord, row.id, event.name, event.key, event.ts_ms, row.received_at_ms, row.runs, meta, event.data)
+    numbers = (event.ts_ms, row.received_at_ms, row.runs)
+    return (row.ord, row.id, event.name, event.key, *numbers, _joined(tables, row.id), meta, event.data)
+
+
+def _joined(tables: PostgresTables, event: str) -> str:
+    return "".join(f"{run} " for run in tables.joins.get(event, ()))
 
 
 def _answers(tables: PostgresTables) -> Iterator[Part]:
@@ -219,10 +232,12 @@ def _answers(tables: PostgresTables) -> Iterator[Part]:
 def _apps(tables: PostgresTables) -> Iterator[Part]:
     yield from _part("put_apps", [(name, values.pack(app)) for name, app in tables.new_apps.items()])
     items = [(PAUSE, "", function, None, b"") for function, is_paused in tables.new_pauses.items() if is_paused]
-    yield from _part("put_items", items)
+    limits = [(limit_item(*place, limit or 0), limit) for place, limit in tables.new_limits.items()]
+    yield from _part("put_items", [*items, *(astuple(item) for item, limit in limits if limit is not None)])
     gone = [(PAUSE, "", function) for function, is_paused in tables.new_pauses.items() if not is_paused]
+    gone += [(LIMIT, "", item.name) for item, limit in limits if limit is None]
     yield from _part("drop_item", gone, is_counted=False)
-    if tables.new_apps or tables.new_pauses:
+    if tables.new_apps or tables.new_pauses or tables.new_limits:
         yield Part("new_catalog", (), 1)
 
 

@@ -26,3 +26,17 @@ SELECT CAST(wait.ord AS TEXT), wait.key FROM wait LEFT JOIN live USING (ord) WHE
 
 -- name: place_of_nobody
 SELECT CAST(place.ord AS TEXT), place.flow_key FROM place LEFT JOIN live USING (ord) WHERE live.ord IS NULL ORDER BY place.ord LIMIT 20
+
+-- name: in_line_for_nothing
+SELECT run.id, queue.flow_key FROM queue JOIN run USING (ord) WHERE queue.state = 2
+AND NOT EXISTS (SELECT 1 FROM place WHERE place.flow_key = queue.flow_key)
+AND NOT EXISTS (SELECT 1 FROM item WHERE item.owner = queue.flow_key AND item.kind IN ('throttle', 'line') AND item.due_at_ms IS NOT NULL)
+AND NOT EXISTS (SELECT 1 FROM item WHERE item.owner = queue.function AND item.kind = 'relimit' AND item.due_at_ms IS NOT NULL)
+AND NOT EXISTS (
+    SELECT 1 FROM queue AS other WHERE other.state = 2 AND other.function = queue.function AND other.flow_key <> queue.flow_key
+)
+ORDER BY queue.ord LIMIT 20
+
+-- name: gathering_without_an_end
+SELECT run.id, queue.flow_key FROM queue JOIN run USING (ord) WHERE queue.state = 4
+AND NOT EXISTS (SELECT 1 FROM item WHERE item.owner = queue.flow_key AND item.due_at_ms IS NOT NULL) ORDER BY queue.ord LIMIT 20

@@ -9,7 +9,7 @@ from onward_protocol.messages import AppManifest, Event
 
 from ...model import Item
 from ...rules.triggers import Catalog
-from ..tables import PAUSE, Remembered
+from ..tables import LIMIT, PAUSE, Remembered, limit_item, limits_of
 from . import rows
 from .rows import Db
 from .statements import statements
@@ -34,6 +34,12 @@ class EventRows:
         if is_new:
             self._events[event.id] = event
         return is_new
+
+    def join_event(self, event: str, run: str) -> None:
+        self._db.execute(_SQL["join_event"], (run, event))
+
+    def joined(self, event: str) -> tuple[str, ...]:
+        return read_joined(self._db, event)
 
     def event(self, event: str) -> Event | None:
         found = self._events.get(event)
@@ -66,7 +72,8 @@ class EventRows:
     def catalog(self) -> Catalog:
         if self._catalog is None:
             paused = [name for (name,) in self._db.execute(_ITEMS["paused"], (PAUSE,))]
-            self._catalog = Catalog(self._all_apps().values(), paused)
+            limits = limits_of(Item(*row) for row in self._db.execute(_ITEMS["items"], ("", LIMIT)))
+            self._catalog = Catalog(self._all_apps().values(), paused, limits)
         return self._catalog
 
     def app(self, name: str) -> AppManifest | None:
@@ -83,6 +90,14 @@ class EventRows:
             self._db.execute(_ITEMS["drop_item"], ("", PAUSE, function))
         self._discard_apps()
 
+    def set_limit(self, function: str, option: str, limit: int | None) -> None:
+        item = limit_item(function, option, limit or 0)
+        if limit is None:
+            self._db.execute(_ITEMS["drop_item"], (item.owner, item.kind, item.name))
+        else:
+            self._db.execute(_ITEMS["put_item"], astuple(item))
+        self._discard_apps()
+
     def _all_apps(self) -> dict[str, AppManifest]:
         if self._apps is None:
             self._apps = {app.name: app for app in read_apps(self._db)}
@@ -93,6 +108,12 @@ class EventRows:
 
     def _discard_apps(self) -> None:
         self._apps = self._catalog = None
+
+
+def read_joined(db: Db, event: str) -> tuple[str, ...]:
+    """Return the runs that an event has joined."""
+    row = db.execute(_SQL["joined"], (event,)).fetchone()
+    return () if row is None else tuple(row[0].split())
 
 
 def read_apps(db: Db) -> list[AppManifest]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from onward_protocol.messages import AppManifest, Event
 
 from ...model import Item, Run
+from ...rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from ..journals import JournalRow, page_of, steps_of
 from ..port import EventFilter, EventPage, JournalPage, RunFilter, RunPage, StepPage
-from . import lists, rows
-from .event_rows import read_apps
+from . import lists, queue_reads, rows
+from .event_rows import read_apps, read_joined
 from .item_rows import read_items
 from .journal_rows import journal_rows
 from .rows import Db
@@ -72,9 +73,37 @@ class Reads:
         found = self._db.execute(_EVENTS["events"], (rows.listing(events),)).fetchall()
         return [rows.event_of(row) for row in found]
 
+    def joined(self, event: str) -> tuple[str, ...]:
+        """Return the runs that an event has joined."""
+        return read_joined(self._db, event)
+
     def items(self, kind: str, owner: str, after: str, limit: int) -> list[Item]:
         """Return a page of what is kept, by name."""
         return read_items(self._db, kind, owner, after, limit)
+
+    def queued(self, run: str) -> Queued | None:
+        """Return where in the queue a run is."""
+        return queue_reads.read_queued(self._db, run)
+
+    def holders(self, flow_key: str, limit: int) -> Holders:
+        """Return who has the places of a key."""
+        return queue_reads.read_holders(self._db, flow_key, limit)
+
+    def awaited(self, run: str) -> list[Awaited]:
+        """Return what a run waits for."""
+        return queue_reads.read_awaited(self._db, run)
+
+    def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        """Return how many runs of these functions are in the queue."""
+        return queue_reads.read_backlog(self._db, functions)
+
+    def lines(self, function: str, after: str, limit: int) -> list[Line]:
+        """Return the lines in which runs of a function stand."""
+        return queue_reads.read_lines(self._db, function, after, limit)
+
+    def shares(self, function: str, after: str, limit: int) -> list[Line]:
+        """Return the keys by which runs of a function take turns."""
+        return queue_reads.read_shares(self._db, function, after, limit)
 
     def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""

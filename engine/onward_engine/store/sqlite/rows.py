@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from onward_protocol.messages import AppManifest, Event, Failure, Wait
 
 from ...model import Run, Status
+from ..flows import pack_flow, unpack_flow
 from ..port import Accepted
 
 Row = tuple[Any, ...]
@@ -26,7 +27,7 @@ _app = msgspec.msgpack.Decoder(AppManifest)
 _accepted = msgspec.msgpack.Decoder(Accepted)
 
 NO_META = _pack({})
-COLUMNS = 27
+COLUMNS = 28
 """How many `runs.columns` there are; what a statement adds comes behind them."""
 
 ORD = 15
@@ -50,8 +51,6 @@ def run_of(row: Row) -> Run:
         id=row[0],
         ord=row[1],
         function=row[2],
-        flow_key=row[3],
-        flow_limit=row[4],
         parent=row[5],
         parent_key=row[6],
         attempt=row[7],
@@ -73,6 +72,7 @@ def run_of(row: Row) -> Run:
         origins=tuple(row[24].split()),
         version=row[25],
         is_paused=bool(row[26]),
+        flow=unpack_flow(row[27], row[3], row[4]),
     )
 
 
@@ -138,8 +138,6 @@ def static_row(run: Run) -> Row:
         run.ord,
         run.id,
         run.function,
-        run.flow_key,
-        run.flow_limit,
         run.parent,
         run.parent_key,
         run.attempt,
@@ -149,6 +147,7 @@ def static_row(run: Run) -> Row:
         failure_row(run.cause),
         run.origin,
         " ".join(run.origins),
+        pack_flow(run.flow),
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from ...model import Run
 from ..tables import Journal
 from . import rows
@@ -69,14 +71,21 @@ class RunRows:
             payload = rows.payload_of(self._db.execute(_SQL["payloads"], (run.ord,)).fetchone())
         return rows.with_payload(run, payload)
 
+    def made_of(self, run: Run) -> tuple[str, ...]:
+        if run.ord not in self._payloads:
+            self.flush()
+            self._payloads[run.ord] = rows.payload_of(self._db.execute(_SQL["payloads"], (run.ord,)).fetchone())
+        return self._payloads[run.ord].events
+
     def expect_runs(self, ords: Iterable[int]) -> Iterable[str]:
         """Read runs that are not over, with their payloads, together; return the ids of their events."""
         unread = [ord for ord in ords if ord not in self._payloads]
         kept = [ord for ord in unread if ord in self._kept]
+        others = [ord for ord in unread if ord not in self._kept]  # what is kept may be newer than its row
         for ord, *payload in self._db.execute(_SQL["carried"], (rows.listing(kept),)).fetchall():
             self._payloads[ord] = rows.payload_of(payload)
-        if len(kept) < len(unread):
-            for row in self._db.execute(_SQL["going"], (rows.listing(unread),)).fetchall():
+        if others:
+            for row in self._db.execute(_SQL["going"], (rows.listing(others),)).fetchall():
                 ord = self._keep(row).run.ord
                 self._payloads[ord] = rows.payload_of(row[rows.COLUMNS :])
         return [event for ord in unread for event in self._payloads[ord].events]
@@ -94,6 +103,16 @@ class RunRows:
         else:
             self._moved.add(run.ord)
         kept.run = run
+
+    def put_events(self, run: Run, events: tuple[str, ...]) -> None:
+        payload = self._payloads.get(run.ord)
+        if payload is not None:
+            self._payloads[run.ord] = payload._replace(events=events)
+        new = self._new.get(run.ord)
+        if new is not None:
+            self._new[run.ord] = replace(new, events=events)
+        else:
+            self._db.execute(_SQL["put_events"], (rows.pack(events), run.ord))
 
     def end_run(self, run: Run) -> None:
         kept = self._at(run.ord)

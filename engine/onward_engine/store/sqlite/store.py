@@ -14,9 +14,12 @@ from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
 from ...model import Item, Run
+from ...rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
 from ..port import (
+    HOLDERS_PAGE,
     ITEMS_PAGE,
     JOURNAL_PAGE_BYTES,
+    LINES_PAGE,
     STEPS_PAGE,
     ApplyCheckpoint,
     Committed,
@@ -140,9 +143,37 @@ class SqliteStore:
         """See `Store`."""
         return await self._read(lambda reads: reads.events_of(events))
 
+    async def joined(self, event: str) -> tuple[str, ...]:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.joined(event))
+
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
         """See `Store`."""
         return await self._read(lambda reads: reads.items(kind, owner, after, limit))
+
+    async def queued(self, run: str) -> Queued | None:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.queued(run))
+
+    async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.holders(flow_key, limit))
+
+    async def awaited(self, run: str) -> list[Awaited]:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.awaited(run))
+
+    async def backlog(self, functions: Sequence[str]) -> dict[str, list[Backlog]]:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.backlog(functions))
+
+    async def lines(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.lines(function, after, limit))
+
+    async def shares(self, function: str, after: str = "", limit: int = LINES_PAGE) -> list[Line]:
+        """See `Store`."""
+        return await self._read(lambda reads: reads.shares(function, after, limit))
 
     async def functions(self) -> list[AppManifest]:
         """Return every registered app, by name."""

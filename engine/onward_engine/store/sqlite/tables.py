@@ -11,6 +11,7 @@ from ..tables import EndedRow, OpenWait, QueueRow
 from .errors import store_error
 from .event_rows import EventRows
 from .item_rows import ItemRows
+from .place_rows import PlaceRows
 from .purge_rows import PurgeRows
 from .queue_rows import QueueRows
 from .rows import Db
@@ -24,13 +25,14 @@ _SQL = statements("events")
 _ORD = "last_ord"
 
 
-class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, ItemRows, TagRows, PurgeRows, SessionRows):
+class SqliteTables(RunRows, EventRows, QueueRows, PlaceRows, WaitRows, ItemRows, TagRows, PurgeRows, SessionRows):
     """Implements `Tables` on the connection of the one writer."""
 
     def __init__(self, db: Db) -> None:
         RunRows.__init__(self, db)
         EventRows.__init__(self, db)
         QueueRows.__init__(self, db)
+        PlaceRows.__init__(self, db)
         WaitRows.__init__(self, db)
         ItemRows.__init__(self, db)
         TagRows.__init__(self, db)
@@ -49,6 +51,8 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, ItemRows, TagRows, P
         self._claims.commit()
         self._discard_events()
         self._trim()
+        self._trim_places()
+        self._trim_heads()
 
     def rollback(self) -> None:
         """Take back everything; also after an error that has made SQLite do so by itself."""
@@ -72,6 +76,7 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, ItemRows, TagRows, P
         """Write what was held back."""
         super().flush()
         self.flush_queue()
+        self.flush_places()
         if self._last_ord != self._stored_ord:
             self._db.execute(_SQL["put_meta"], (_ORD, self._last_ord))
             self._stored_ord = self._last_ord
@@ -114,6 +119,9 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, ItemRows, TagRows, P
 
     def has_waits(self, ord: int) -> bool:
         return self._may_wait(ord) and super().has_waits(ord)
+
+    def _is_new(self, ord: int) -> bool:
+        return ord in self._new
 
     # -- what is due next: asked after every batch, changed by few
 
@@ -159,6 +167,8 @@ class SqliteTables(RunRows, EventRows, QueueRows, WaitRows, ItemRows, TagRows, P
         self._discard_apps()
         self._discard_paths()
         self._changed.clear()
+        self._discard_heads()
+        self._discard_places()
         self._discard_sessions()
         self._is_due_known = False
         self._last_ord = self._stored_ord = self._read_ord()

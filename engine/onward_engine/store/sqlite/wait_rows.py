@@ -63,9 +63,10 @@ class WaitRows:
         self._paths = {}
 
     def _waits(self, name: str, *values: object) -> list[OpenWait]:
-        return [_wait(row) for row in self._db.execute(_SQL[name], values).fetchall()]
+        return [open_wait(row) for row in self._db.execute(_SQL[name], values).fetchall()]
 
 
-def _wait(row: Row) -> OpenWait:
+def open_wait(row: Row) -> OpenWait:
+    """Return the wait that was read."""
     ord, key, wait, due_at_ms, child = row
     return OpenWait(ord, key, rows.unpack_wait(wait), due_at_ms, child)

@@ -17,12 +17,14 @@ from .context import Work
 CLEANUP_MS = 30_000
 """How long a run may clean up that nobody has asked for: its caller gave it up, or one of its own rules ends it."""
 
-Answer = Literal["cancelled", "cancelling", "terminal", "unknown"]
+Answer = Literal["cancelled", "cancelling", "terminal", "unknown", "begun"]
 
 
 def cancel_run(work: Work, op: CancelRun) -> Answer:
     """Cancel a run on request. Without clean-up time it is over at once, even if it was cleaning up already."""
     run = work.tables.run(op.run)
+    if run is not None and op.is_for_waiting and run.epoch > 0 and not run.status.is_terminal:
+        return "begun"
     return "unknown" if run is None else cancel(work, run, op.reason, op.cleanup_ms)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from heapq import merge
+from itertools import islice
+
 from msgspec.structs import replace
 from onward_protocol.messages import Event, Failure
 
 from ...model import Assignment, Run, Status
 from ...rules import lifecycle, losses
+from ...rules.flow.ranks import class_of
 from ..port import SUPERSEDED, Claim, Rejected
 from ..tables import Journal, QueueRow
 from . import cancel, endings, offers, ownership, watches
@@ -33,12 +37,12 @@ def claim(work: Work, op: Claim) -> tuple[Assignment, ...] | Rejected:
 
 
 def _heads(work: Work, op: Claim) -> list[QueueRow]:
+    """Return who is first: of one function in its own order, of several the more urgent class and then the older."""
     paused = work.tables.catalog().paused
-    rows = [row for index in range(len(op.functions)) for row in _heads_of(work, op, index)]
-    if paused:
-        rows = [row for row in rows if row.rank != offers.NEW or row.function not in paused]
-    rows.sort(key=lambda row: (row.rank, row.ord))
-    return rows[: max(0, op.limit)]
+    queues = [_heads_of(work, op, index) for index in range(len(op.functions))]
+    rows = merge(*queues, key=lambda row: (class_of(row.rank), row.ord))
+    allowed = (row for row in rows if row.rank == offers.AGAIN or row.function not in paused)
+    return list(islice(allowed, max(0, op.limit)))
 
 
 def _heads_of(work: Work, op: Claim, index: int) -> list[QueueRow]:
@@ -89,7 +93,12 @@ def _hold(work: Work, run: Run, op: Claim) -> None:
 
 
 def _take(work: Work, run: Run, op: Claim) -> list[Run]:
-    """Return the run that was taken, or nothing: it may have cost so many workers that it ends here."""
+    """Return the run that was taken, or nothing: it may have cost so many workers that it ends here, and others may
+    have taken the places that it was offered.
+    """
+    if not offers.take_places(work, run):
+        work.notices.queued.update(op.functions)
+        return []
     work.fence(run, "another worker has taken the run")
     offers.withdraw(work, run)
     if run.status is Status.ORPHANED:

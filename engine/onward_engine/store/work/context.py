@@ -117,6 +117,7 @@ class Work:
             unclear=list(notices.unclear),
             missed=list(notices.missed),
             happened=list(notices.happened),
+            freed=list(notices.freed),
         )
         return told, {run: list(entries) for run, entries in self._woken.items()}
 

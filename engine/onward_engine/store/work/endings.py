@@ -6,7 +6,7 @@ from onward_protocol.messages import Failure
 
 from ...model import Run, Status
 from ...rules import frames, lifecycle
-from . import offers, starts, waits
+from . import gates, offers, starts, waits
 from .context import Work
 
 
@@ -61,10 +61,13 @@ def hand_back(work: Work, run: Run) -> None:
     offers.offer(work, work.put(lifecycle.requeued(run)))
 
 
-def leave(work: Work, run: Run) -> None:
-    """Take a run out of the queue and give its place back."""
+def leave(work: Work, run: Run, *, is_over: bool = False) -> None:
+    """Take a run out of the queue and give its places back."""
+    keys = offers.stood_for(work, run)
     offers.withdraw(work, run)
-    offers.give_place(work, run)
+    offers.give_places(work, run, is_over=is_over)
+    for key in keys:
+        offers.let_in(work, key)
 
 
 def _make_ready(work: Work, run: Run) -> None:
@@ -74,7 +77,8 @@ def _make_ready(work: Work, run: Run) -> None:
 
 def _end(work: Work, run: Run, ended: Run) -> None:
     work.tables.end_run(ended)
-    leave(work, run)
+    gates.leave(work, run)
+    leave(work, run, is_over=True)
     waits.close_all(work, ended)
     waits.resolve_for_child(work, ended)
     work.notices.finished.append(ended.id)

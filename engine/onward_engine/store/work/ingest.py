@@ -11,7 +11,7 @@ from ...model import Item, Run
 from .. import delayed
 from ..port import Accepted, DropEvent, Ingest, NewEvent, Rejected
 from ..tables import Remembered
-from . import starts, waits
+from . import arrivals, waits
 from .context import Work
 
 REMEMBERED_MS = 24 * 60 * 60 * 1000
@@ -91,13 +91,14 @@ def _admit(work: Work, event: Event) -> Accepted:
     if not work.tables.add_event(event, work.now_ms, len(triggered.functions)):
         return Accepted(event.id, _started(work, event), duplicate=True)
     waits.resolve_for_event(work, event)  # before it starts anything: no run is cancelled by its own event
-    runs = starts.start_for_event(work, event, triggered)
+    runs = arrivals.arrive(work, event, triggered)
     return Accepted(event.id, runs)
 
 
 def _started(work: Work, event: Event) -> tuple[str, ...]:
+    """Return the runs that an event has started, and those that it has joined."""
     ids = (derived_id("run", event.id, function.id) for function in work.tables.catalog().starts(event.name))
-    return tuple(id for id in ids if work.tables.run(id))
+    return (*(id for id in ids if work.tables.run(id)), *work.tables.joined(event.id))
 
 
 def _renamed(work: Work, event: Event) -> Event:

@@ -16,7 +16,7 @@ def admit(work: Work, op: Admit) -> tuple[EngineEntry, ...] | None:
     run = work.tables.run(op.run)
     if run is None or run.status is not Status.READY or (run.epoch, run.holder) != (op.epoch, op.instance):
         return None
-    if run.is_held or not work.is_heard(op.instance, op.generation) or not offers.take_place(work, run):
+    if run.is_held or not work.is_heard(op.instance, op.generation) or not offers.take_places(work, run):
         return None
     run = _let_go_on(work, run, op.instance, op.generation)
     work.told(run)
@@ -31,7 +31,7 @@ def take_back(work: Work, run: Run, instance: str, generation: int) -> Run:
     """
     if run.status is Status.ASSIGNED:
         return run if generation <= run.generation else work.put(lifecycle.resumed(run, instance, generation))
-    if not work.is_heard(instance, generation) or not offers.take_place(work, run):
+    if not work.is_heard(instance, generation) or not offers.take_places(work, run):
         return _wait_for_place(work, run)
     run = _let_go_on(work, run, instance, generation)
     work.tell(run)

@@ -1,4 +1,4 @@
-"""New runs: by an event, by a call from outside, by another run, and after a failure."""
+"""New runs: by a call from outside, by a schedule, by another run, and after a failure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from onward_protocol.ids import derived_id
 from onward_protocol.messages import Event, Failure, FunctionManifest
 
 from ...model import Run
-from ...rules import flow, waits
+from ...rules import waits
+from ...rules.flow.gathering import size_of
+from ...rules.flow.keys import document_of
 from ...rules.forks import Past
-from ...rules.triggers import Triggered
 from ..port import Rejected, Repeat, StartRun, Unclear
 from ..tables import OpenWait
-from . import marks, offers, watches
+from . import marks, offers, standing, watches
 from .context import Work
+from .standing import Standing
 
 _ON_FAILURE_KEY = "!on_failure"  # no step key begins with an exclamation mark
 
@@ -25,7 +27,7 @@ def start_run(work: Work, op: StartRun) -> str | Rejected:
     function = work.tables.catalog().functions.get(op.function)
     if function is None:
         return Rejected("unknown_function", unknown(op.function))
-    _start(work, op.run, function, input=op.input)
+    start(work, op.run, function, input=op.input)
     return op.run
 
 
@@ -39,24 +41,12 @@ def not_its_own(run: Run) -> str:
     return f"run {run.id} exists and was not started by this call"
 
 
-def start_for_event(work: Work, event: Event, triggered: Triggered) -> tuple[str, ...]:
-    """Start everything that the event triggers; the ids are always the same for one event.
-
-    A condition that cannot be evaluated starts nothing, and harms neither the event nor its sender.
-    """
-    ids = tuple(derived_id("run", event.id, function.id) for function in triggered.functions)
-    for id, function in zip(ids, triggered.functions, strict=True):
-        _start(work, id, function, event=event)
-    work.notices.unclear += [Unclear(function.id, event.id, reason) for function, reason in triggered.unclear]
-    return ids
-
-
 def start_for_tick(work: Work, id: str, function: FunctionManifest, tick: Event) -> None:
     """Start a function for a tick of one of its schedules. The tick is an event that starts nothing else."""
     event = replace(tick, ord=work.tables.next_ord())
     if not work.tables.add_event(event, work.now_ms, 1):
         work.tables.keep_event(event.id)
-    _start(work, id, function, event)
+    start(work, id, function, event)
 
 
 def start_child(work: Work, parent: Run, key: str, function: str, input: bytes, *, attached: bool) -> Run | None:
@@ -68,7 +58,7 @@ def start_child(work: Work, parent: Run, key: str, function: str, input: bytes, 
     manifest = work.tables.catalog().functions.get(function)
     child = work.tables.run(id)
     if child is None and manifest is not None:
-        _start(work, id, manifest, input=input, parent=parent.id, parent_key=key if attached else "")
+        start(work, id, manifest, input=input, parent=parent.id, parent_key=key if attached else "")
         child = work.run(id)
     return child
 
@@ -90,7 +80,7 @@ def start_failure_handler(work: Work, run: Run, failure: Failure) -> None:
     event = work.tables.event(whole.events[0]) if whole.events else None
     for kept in whole.events:
         work.tables.keep_event(kept)
-    _start(work, id, handler, event, whole.input, parent=run.id, cause=failure, events=whole.events)
+    start(work, id, handler, event, whole.input, parent=run.id, cause=failure, events=whole.events)
 
 
 def repeat(work: Work, op: Repeat) -> str | Rejected | None:
@@ -108,7 +98,7 @@ def repeat(work: Work, op: Repeat) -> str | Rejected | None:
     for event in events:
         work.tables.keep_event(event)
     first = work.tables.event(events[0]) if events else None
-    run = _start(work, op.run, function, first, input, events=events, cause=whole.cause, origin=source.id, past=op.past)
+    run = start(work, op.run, function, first, input, events=events, cause=whole.cause, origin=source.id, past=op.past)
     for key, wait in op.past.open:
         work.tables.put_wait(OpenWait(run.ord, key, wait, waits.due_at_ms(wait, work.now_ms)))
     if op.past.tags:
@@ -116,7 +106,7 @@ def repeat(work: Work, op: Repeat) -> str | Rejected | None:
     return op.run
 
 
-def _start(
+def start(
     work: Work,
     id: str,
     function: FunctionManifest,
@@ -129,17 +119,19 @@ def _start(
     cause: Failure | None = None,
     origin: str = "",
     past: Past | None = None,
+    place: Standing | None = None,
+    is_gathering: bool = False,
 ) -> Run:
-    key, limit = flow.flow_of(function, event, input)
+    """Make a run and queue it; one that is to gather events first is only made."""
+    place = place or _standing(work, id, function, event, input)
     run = Run(
         id=id,
         function=function.id,
         ord=work.tables.next_ord(),
         events=events if events is not None else ((event.id,) if event else ()),
         input=input,
-        state_bytes=len(input) + (len(event.data) if event else 0),
-        flow_key=key,
-        flow_limit=limit,
+        state_bytes=len(input) + _size_of(work, event, events),
+        flow=place.flow,
         parent=parent,
         parent_key=parent_key,
         cause=cause,
@@ -151,9 +143,28 @@ def _start(
     else:
         run = _add_with_past(work, run, past)
     work.count("started", run)
-    watches.open_all(work, run, function, event)
-    offers.offer(work, run, offers.NEW)
+    if not is_gathering:
+        watches.open_all(work, run, function, event)
+        offers.offer(work, run, place.rank, fair_key=place.fair_key)
     return run
+
+
+def _size_of(work: Work, event: Event | None, events: tuple[str, ...] | None) -> int:
+    """Return how much of what a run may hold its events take."""
+    if event is None:
+        return 0
+    others = (work.tables.event(id) for id in (events or ())[1:])
+    return len(event.data) + sum(size_of(other) for other in others if other)
+
+
+def _standing(work: Work, id: str, function: FunctionManifest, event: Event | None, input: bytes) -> Standing:
+    """Return where a run stands that has to start, whatever its event looks like."""
+    if not standing.has_options(function):
+        return Standing()
+    place, unclear = standing.anyhow(work, function, document_of(event, input))
+    if unclear:
+        work.notices.unclear.append(Unclear(function.id, event.id if event else "", unclear, id))
+    return place
 
 
 def _add_with_past(work: Work, run: Run, past: Past) -> Run:

@@ -8,15 +8,26 @@ from onward_protocol.messages import Sleep
 
 from ...model import Item, Run
 from ...rules import watches
+from ...rules.flow.entry import BATCH, DEBOUNCE, IDEMPOTENCY, RATE
 from .. import delayed, planned
 from ..port import FireTimers
 from ..tables import OpenWait
-from . import cancel, endings, ingest, offers, schedules, waits
+from . import cancel, endings, gates, gathering, ingest, limits, offers, schedules, throttles, waits
 from .context import Work
 
 _FORGET_MAX = 200  # expired answers deleted at a time, so that no transaction grows with what has piled up
 
-_RIPE: dict[str, Callable[[Work, Item], None]] = {delayed.KIND: ingest.release, planned.KIND: schedules.fire}
+_RIPE: dict[str, Callable[[Work, Item], None]] = {
+    delayed.KIND: ingest.release,
+    planned.KIND: schedules.fire,
+    throttles.KIND: offers.pass_throttle,
+    offers.LINE: offers.go_on,
+    limits.KIND: limits.go_along,
+    DEBOUNCE: gathering.ripen,
+    BATCH: gathering.ripen,
+    IDEMPOTENCY: gates.forget,
+    RATE: gates.forget,
+}
 """What becomes of an item that is due, by its kind."""
 
 
@@ -25,7 +36,8 @@ def fire_timers(work: Work, op: FireTimers) -> int:
     due = work.tables.waits_due(op.now_ms, op.limit)
     fired = sum(_fire(work, wait) for wait in due)
     for item in (ripe := work.tables.items_due(op.now_ms, op.limit)):
-        _RIPE[item.kind](work, item)
+        if work.tables.item(item.kind, item.owner, item.name) == item:  # nothing before it has changed it
+            _RIPE[item.kind](work, item)
     offers.open_due(work, op.limit)
     work.tables.forget_answers(op.now_ms, _FORGET_MAX)
     return fired + len(ripe)

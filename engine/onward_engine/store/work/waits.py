@@ -37,7 +37,7 @@ from ...rules.paths import find, index_key
 from ...rules.watches import cancelling, is_reserved
 from ..port import Unclear
 from ..tables import OpenWait
-from . import mailbox, offers, starts
+from . import circles, mailbox, offers, starts
 from .context import Work
 
 
@@ -64,6 +64,9 @@ def open_wait(work: Work, run: Run, key: str, wait: Wait) -> None:
             answer(work, run, key + OPEN_MARK, (wait.token, wait.url))
         case Sleep():
             work.tables.put_wait(OpenWait(run.ord, key, wait, due_at_ms))
+
+
+_CIRCLE = "its caller keeps the place that it needs"
 
 
 def is_answered(work: Work, run: Run, key: str) -> bool:
@@ -202,6 +205,10 @@ def _open_invoke(work: Work, run: Run, open_wait: OpenWait, wait: Invoke) -> Non
         _write(work, run, _end_of_child(work, work.tables.full(child), open_wait.key))
     elif (child.parent, child.parent_key) != (run.id, open_wait.key):
         refuse(work, run, open_wait.key, "RunExists", starts.not_its_own(child))
+    elif flow := circles.own_circle(work, child):
+        work.abandon(child.id, _CIRCLE)
+        message = f"{wait.function} could never begin: its callers keep all {flow.limit} places of its option "
+        refuse(work, run, open_wait.key, "WaitsForItself", f"{message}{flow.option.partition(':')[0]!r} until they end")
     else:
         work.tables.put_wait(replace(open_wait, wait=replace(wait, input=b""), child=child.id))
 

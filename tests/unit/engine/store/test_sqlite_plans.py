@@ -14,13 +14,14 @@ READ_WHOLE = {
     "apps",  # as many as there are apps
     "replicas",  # one
     "next_row_due",  # the first entry of its index
+    "count_later",  # runs that wait for their workers: a few, and a bounded number of them
     "last_journal",  # the end of the table
     "columns",
     "tags",
 }
 STATEMENTS = [
     (group, name, text)
-    for group in ("runs", "events", "queue", "waits", "reads", "sessions")
+    for group in ("runs", "events", "queue", "places", "queued", "waits", "reads", "sessions")
     for name, text in statements(group).items()
     if name not in READ_WHOLE
 ]

@@ -95,7 +95,9 @@ async def test_a_healthy_database_has_no_problems(tmp_path: Path) -> None:
         ("DELETE FROM ended", "neither alive nor over"),
         ("DELETE FROM live WHERE status = 'queued'", "queued without being alive"),
         ("DELETE FROM live WHERE status = 'parked'", "waiting without being alive"),
-        ("INSERT INTO place VALUES ('key', 999)", "place of nobody"),
+        ("INSERT INTO place (flow_key, ord) VALUES ('key', 999)", "place of nobody"),
+        ("UPDATE queue SET state = 2, flow_key = 'key'", "in line for nothing"),
+        ("UPDATE queue SET state = 4, flow_key = 'key'", "gathering without an end"),
     ],
 )
 async def test_what_no_engine_would_ever_move_is_found(tmp_path: Path, damage: str, found: str) -> None:

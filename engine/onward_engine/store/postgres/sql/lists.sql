@@ -11,7 +11,7 @@ SELECT ord FROM live WHERE ord < $1::bigint AND $3::text IS NOT NULL ORDER BY or
 SELECT ord FROM ended WHERE ord < $1::bigint AND $3::text IS NOT NULL ORDER BY ord DESC LIMIT $2::bigint
 
 -- name: window_badly
-SELECT ord FROM ended WHERE status IN ('failed', 'cancelled') AND status = $3::text AND ord < $1::bigint ORDER BY ord DESC LIMIT $2::bigint
+SELECT ord FROM ended WHERE status <> 'completed' AND status = $3::text AND ord < $1::bigint ORDER BY ord DESC LIMIT $2::bigint
 
 -- name: window_prefix
 SELECT ord FROM run WHERE id >= $3::text AND id < $3::text || chr(127) AND ord < $1::bigint ORDER BY ord DESC LIMIT $2::bigint

@@ -2,13 +2,14 @@
 epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, strikes, status, holder, cancel_reason, app_version, is_paused
 
 -- name: static_columns
-ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, origin, origins
+ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, origin, origins, flow
 
 -- name: catalog
 SELECT version, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM catalog
 
 -- name: apps
-SELECT version, (SELECT array_agg(manifest ORDER BY name) FROM app), (SELECT array_agg(name) FROM item WHERE owner = '' AND kind = 'pause') FROM catalog
+SELECT version, (SELECT array_agg(manifest ORDER BY name) FROM app), (SELECT array_agg(name) FROM item WHERE owner = '' AND kind = 'pause'),
+(SELECT array_agg(ROW(kind, owner, name, due_at_ms, body)) FROM item WHERE owner = '' AND kind = 'limit') FROM catalog
 
 -- name: ids
 SELECT {static_columns} FROM run WHERE id = ANY($1::text[])
@@ -23,27 +24,80 @@ SELECT ord, version, tail, {state} FROM live WHERE ord = ANY($1::bigint[])
 SELECT ord, tail, ended_at_ms, {state} FROM ended WHERE ord = ANY($1::bigint[])
 
 -- name: queue_columns
-queue.ord, queue.function, queue.rank, queue.state, queue.due_at_ms, queue.flow_key
+queue.ord, queue.function, queue.rank, queue.state, queue.due_at_ms, queue.flow_key, queue.fair_key
 
 -- name: queue
 SELECT {queue_columns} FROM queue WHERE ord = ANY($1::bigint[])
 
 -- name: places
-SELECT place.flow_key, place.ord FROM run JOIN place ON place.flow_key = run.flow_key AND place.ord = run.ord WHERE run.ord = ANY($1::bigint[])
+SELECT flow_key, ord, function, is_taken, rank FROM place WHERE ord = ANY($1::bigint[])
 
 -- name: taken
-SELECT flow_key, count(*) FROM place WHERE flow_key = ANY($1::text[]) GROUP BY flow_key
+SELECT flow_key, function, is_taken, count(*) FROM place WHERE flow_key = ANY($1::text[]) GROUP BY flow_key, function, is_taken
+
+-- name: offers
+SELECT wanted.flow_key, wanted.function, place.rank, place.ord FROM unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (flow_key, function, n)
+CROSS JOIN LATERAL (
+    SELECT rank, ord FROM place WHERE is_taken = 0 AND place.flow_key = wanted.flow_key AND place.function = wanted.function
+    ORDER BY rank, ord LIMIT wanted.n
+) AS place
+
+-- name: in_line
+SELECT first.ord FROM (
+    WITH RECURSIVE found (function) AS (
+        SELECT min(function) FROM queue WHERE state = 2 AND flow_key = wanted.flow_key
+        UNION ALL
+        SELECT (SELECT min(function) FROM queue WHERE state = 2 AND flow_key = wanted.flow_key AND function > found.function)
+        FROM found WHERE found.function IS NOT NULL
+    )
+    SELECT function FROM found WHERE function IS NOT NULL
+) AS found CROSS JOIN LATERAL (
+    SELECT ord FROM queue WHERE state = 2 AND queue.flow_key = wanted.flow_key AND queue.function = found.function ORDER BY rank, ord LIMIT wanted.n
+) AS first
+
+-- name: run_columns
+run.ord, run.id, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms, run.origin, run.origins,
+run.flow
 
 -- name: line
-SELECT queue.* FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL (
-    SELECT {queue_columns} FROM queue WHERE state = 2 AND queue.flow_key = wanted.flow_key ORDER BY rank, ord LIMIT wanted.n
+SELECT {queue_columns}, {run_columns}, live.version, live.tail, {state}, ARRAY(SELECT flow_key FROM place WHERE place.ord = live.ord ORDER BY flow_key),
+ARRAY(SELECT is_taken FROM place WHERE place.ord = live.ord ORDER BY flow_key),
+ARRAY(SELECT rank FROM place WHERE place.ord = live.ord ORDER BY flow_key)
+FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL ({in_line}) AS first
+JOIN queue USING (ord) JOIN run USING (ord) JOIN live USING (ord)
+
+-- name: front
+SELECT {run_columns} FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL ({in_line}) AS first JOIN run USING (ord)
+
+-- name: ahead
+SELECT {run_columns} FROM unnest($1::text[], $2::bigint[]) AS wanted (function, n) CROSS JOIN LATERAL (
+    SELECT ord FROM queue WHERE state = 0 AND queue.function = wanted.function ORDER BY rank, ord LIMIT wanted.n
+) AS first JOIN run USING (ord)
+
+-- name: lines
+SELECT wanted.function, wanted.after, keys.flow_key FROM unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (function, after, n) CROSS JOIN LATERAL (
+    WITH RECURSIVE found (flow_key, i) AS (
+        SELECT (SELECT flow_key FROM queue WHERE state >= 2 AND state = 2 AND function = wanted.function AND flow_key > wanted.after
+            ORDER BY flow_key LIMIT 1), 1::bigint
+        UNION ALL
+        SELECT (SELECT flow_key FROM queue WHERE state >= 2 AND state = 2 AND function = wanted.function AND queue.flow_key > found.flow_key
+            ORDER BY flow_key LIMIT 1), i + 1
+        FROM found WHERE found.flow_key IS NOT NULL AND i < wanted.n
+    )
+    SELECT flow_key FROM found WHERE flow_key IS NOT NULL
+) AS keys
+
+-- name: last_ranks
+SELECT wanted.function, wanted.fair_key, queue.rank, queue.ord FROM unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (function, fair_key, n)
+CROSS JOIN LATERAL (
+    SELECT rank, ord FROM queue WHERE queue.function = wanted.function AND queue.fair_key = wanted.fair_key AND fair_key <> ''
+    ORDER BY rank DESC LIMIT wanted.n
 ) AS queue
 
--- name: line_runs
-SELECT run.ord, run.id, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms, run.origin,
-run.origins, live.version, live.tail, {state} FROM unnest($1::text[], $2::bigint[]) AS wanted (flow_key, n) CROSS JOIN LATERAL (
-    SELECT ord FROM queue WHERE state = 2 AND queue.flow_key = wanted.flow_key ORDER BY rank, ord LIMIT wanted.n
-) AS queue JOIN run USING (ord) JOIN live USING (ord)
+-- name: first_ranks
+SELECT wanted.function, queue.rank, queue.ord FROM unnest($1::text[], $2::bigint[]) AS wanted (function, n) CROSS JOIN LATERAL (
+    SELECT rank, ord FROM queue WHERE queue.function = wanted.function AND rank >= 2 AND state IN (0, 2) ORDER BY rank LIMIT wanted.n
+) AS queue
 
 -- name: paths
 SELECT wanted.event, found.path FROM unnest($1::text[]) AS wanted (event) CROSS JOIN LATERAL (
@@ -142,6 +196,9 @@ SELECT {event_columns} FROM event WHERE id = ANY($1::text[])
 
 -- name: accepted
 SELECT ord, id, received_at_ms, runs FROM event WHERE id = ANY($1::text[])
+
+-- name: joined
+SELECT id, joined FROM event WHERE id = ANY($1::text[])
 
 -- name: back
 SELECT wanted.i, event.* FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS wanted (i, name, after, since, n)

@@ -1,6 +1,6 @@
 -- name: static
 run.ord, run.id, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms,
-run.origin, run.origins
+run.origin, run.origins, run.flow
 
 -- name: state
 coalesce(live.epoch, ended.epoch), coalesce(live.seq, ended.seq), coalesce(live.pos, ended.pos), coalesce(live.seen, ended.seen),
@@ -33,9 +33,12 @@ SELECT id, name, data, ts_ms, ord, key, meta FROM event WHERE id = $1::text
 -- name: events
 SELECT id, name, data, ts_ms, ord, key, meta FROM event WHERE id = ANY ($1::text[])
 
+-- name: joined
+SELECT joined FROM event WHERE id = $1::text
+
 -- name: items
 SELECT kind, owner, name, due_at_ms, body FROM item
-WHERE owner = $2::text AND kind = $1::text AND name > $3::text ORDER BY name LIMIT $4::bigint
+WHERE owner = $2::text AND kind = $1::text AND (name > $3::text OR $3::text = '') ORDER BY name LIMIT $4::bigint
 
 -- name: apps
 SELECT manifest FROM app ORDER BY name

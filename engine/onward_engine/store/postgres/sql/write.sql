@@ -8,14 +8,15 @@ INSERT INTO writer (id, batch) VALUES ($1::text, 0) ON CONFLICT (id) DO UPDATE S
 DELETE FROM writer WHERE written_at < now() - interval '7 days'
 
 -- name: add_runs
-INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause,
-origin, origins)
-SELECT ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events::text[], input, cause,
-origin, origins
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[], $10::text[],
-$11::bytea[], $12::bytea[], $13::text[], $14::text[])
-AS row (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause, origin, origins)
+INSERT INTO run (ord, id, function, parent, parent_key, attempt, created_at_ms, events, input, cause, origin, origins, flow, flow_key, flow_limit)
+SELECT ord, id, function, parent, parent_key, attempt, created_at_ms, events::text[], input, cause, origin, origins, flow, '', 0
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[], $9::bytea[], $10::bytea[],
+$11::text[], $12::text[], $13::bytea[])
+AS row (ord, id, function, parent, parent_key, attempt, created_at_ms, events, input, cause, origin, origins, flow)
 ON CONFLICT DO NOTHING RETURNING 1
+
+-- name: put_run_events
+UPDATE run SET events = row.events::text[] FROM unnest($1::bigint[], $2::text[]) AS row (ord, events) WHERE run.ord = row.ord RETURNING 1
 
 -- name: state_types
 $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
@@ -60,16 +61,18 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5:
 DELETE FROM journal USING unnest($1::bigint[], $2::bigint[]) AS row (run, tail) WHERE journal.run = row.run AND journal.n > row.tail RETURNING 1
 
 -- name: put_queue
-INSERT INTO queue (ord, function, rank, state, due_at_ms, flow_key)
-SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
+INSERT INTO queue (ord, function, rank, state, due_at_ms, flow_key, fair_key)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[])
 ON CONFLICT (ord) DO UPDATE SET function = excluded.function, rank = excluded.rank, state = excluded.state, due_at_ms = excluded.due_at_ms,
-flow_key = excluded.flow_key RETURNING 1
+flow_key = excluded.flow_key, fair_key = excluded.fair_key RETURNING 1
 
 -- name: drop_queue
 DELETE FROM queue WHERE ord = ANY($1::bigint[]) RETURNING 1
 
--- name: add_places
-INSERT INTO place (flow_key, ord) SELECT * FROM unnest($1::text[], $2::bigint[]) RETURNING 1
+-- name: put_places
+INSERT INTO place (flow_key, ord, function, is_taken, rank)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])
+ON CONFLICT (flow_key, ord) DO UPDATE SET function = excluded.function, is_taken = excluded.is_taken, rank = excluded.rank RETURNING 1
 
 -- name: drop_places
 DELETE FROM place USING unnest($1::text[], $2::bigint[]) AS row (flow_key, ord)
@@ -104,12 +107,13 @@ ON CONFLICT (ord, key) DO UPDATE SET value = excluded.value RETURNING 1
 DELETE FROM tag WHERE ord = ANY($1::bigint[]) RETURNING 1
 
 -- name: add_events
-INSERT INTO event (ord, id, name, key, ts_ms, received_at_ms, runs, meta, data)
-SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[])
+INSERT INTO event (ord, id, name, key, ts_ms, received_at_ms, runs, joined, meta, data)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[], $9::bytea[], $10::bytea[])
 ON CONFLICT DO NOTHING RETURNING 1
 
 -- name: count_runs
-UPDATE event SET runs = greatest(0, event.runs + row.change) FROM unnest($1::text[], $2::bigint[]) AS row (id, change)
+UPDATE event SET runs = greatest(0, event.runs + row.change), joined = event.joined || row.joined
+FROM unnest($1::text[], $2::bigint[], $3::text[]) AS row (id, change, joined)
 WHERE event.id = row.id RETURNING 1
 
 -- name: drop_events

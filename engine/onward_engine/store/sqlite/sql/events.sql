@@ -13,6 +13,12 @@ SELECT {columns} FROM json_each(?) CROSS JOIN event ON event.id = json_each.valu
 -- name: events_after
 SELECT {columns} FROM event WHERE name = ? AND ord > ? AND received_at_ms >= ? ORDER BY ord
 
+-- name: join_event
+UPDATE event SET joined = joined || ? || ' ' WHERE id = ?
+
+-- name: joined
+SELECT joined FROM event WHERE id = ?
+
 -- name: remembered
 SELECT body, answer, expires_at_ms FROM answer WHERE event = ?
 

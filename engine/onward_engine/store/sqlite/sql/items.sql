@@ -8,7 +8,7 @@ SELECT {columns} FROM item WHERE owner = ? AND kind = ? AND name = ?
 SELECT {columns} FROM item WHERE owner = ? AND kind = ? ORDER BY name
 
 -- name: page
-SELECT {columns} FROM item WHERE owner = ? AND kind = ? AND name > ? ORDER BY name LIMIT ?
+SELECT {columns} FROM item WHERE owner = ? AND kind = ? AND (name > ?3 OR ?3 = '') ORDER BY name LIMIT ?4
 
 -- name: items_due
 SELECT {columns} FROM item WHERE due_at_ms <= ? ORDER BY due_at_ms, kind, owner, name LIMIT ?

@@ -11,7 +11,7 @@ SELECT ord FROM live WHERE ord < :before ORDER BY ord DESC LIMIT :scan
 SELECT ord FROM ended WHERE ord < :before ORDER BY ord DESC LIMIT :scan
 
 -- name: window_badly
-SELECT ord FROM ended WHERE status = :badly AND status IN ('failed', 'cancelled') AND ord < :before ORDER BY ord DESC LIMIT :scan
+SELECT ord FROM ended WHERE status = :badly AND status <> 'completed' AND ord < :before ORDER BY ord DESC LIMIT :scan
 
 -- name: window_prefix
 SELECT ord FROM run WHERE id >= :prefix AND id < :prefix_end AND ord < :before ORDER BY ord DESC LIMIT :scan

@@ -5,7 +5,7 @@ coalesce(live.seen, ended.seen), coalesce(live.generation, ended.generation), co
 coalesce(live.state_bytes, ended.state_bytes), coalesce(live.started_at_ms, ended.started_at_ms), coalesce(live.tail, ended.tail),
 coalesce(live.holder, ended.holder), coalesce(live.cancel_reason, ended.cancel_reason), coalesce(ended.ended_at_ms, 0),
 coalesce(live.strikes, ended.strikes), run.origin, run.origins, coalesce(live.app_version, ended.app_version),
-coalesce(live.is_paused, ended.is_paused)
+coalesce(live.is_paused, ended.is_paused), run.flow
 
 -- name: by_id
 SELECT {columns} FROM run LEFT JOIN live USING (ord) LEFT JOIN ended USING (ord) WHERE run.id = ?
@@ -22,7 +22,7 @@ SELECT ord, events, input, cause FROM json_each(?) CROSS JOIN run ON ord = value
 -- name: going
 SELECT run.id, run.ord, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms,
 live.status, live.epoch, live.seq, live.pos, live.seen, live.generation, live.steps, live.state_bytes, live.started_at_ms, live.tail,
-live.holder, live.cancel_reason, 0, live.strikes, run.origin, run.origins, live.app_version, live.is_paused, run.events, run.input, run.cause
+live.holder, live.cancel_reason, 0, live.strikes, run.origin, run.origins, live.app_version, live.is_paused, run.flow, run.events, run.input, run.cause
 FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
 
 -- name: held_by
@@ -32,8 +32,11 @@ SELECT ord FROM live WHERE holder = ? AND holder <> '' ORDER BY ord
 SELECT ord FROM live WHERE holder <> '' ORDER BY ord
 
 -- name: add_run
-INSERT INTO run (ord, id, function, flow_key, flow_limit, parent, parent_key, attempt, created_at_ms, events, input, cause, origin, origins)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO run (ord, id, function, parent, parent_key, attempt, created_at_ms, events, input, cause, origin, origins, flow, flow_key, flow_limit)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0)
+
+-- name: put_events
+UPDATE run SET events = ? WHERE ord = ?
 
 -- name: add_live
 INSERT INTO live (status, epoch, seq, pos, seen, generation, steps, state_bytes, started_at_ms, tail, holder, cancel_reason, strikes,
