@@ -438,6 +438,16 @@ async def test_a_function_that_nobody_offers_any_more_keeps_its_run(driver: Driv
     assert await begun(driver) == [[1]]
 
 
+async def test_new_code_loses_no_event_that_was_gathered_before_it(driver: Driver) -> None:
+    await offered(driver, debounce=WINDOW)
+    await tell(driver, 1, 2)
+    await offered(driver, debounce=msgspec.structs.replace(WINDOW, deliver="last"))
+    await tell(driver, 3, 4)
+    await wait(driver, 10 * SECOND)
+    assert await begun(driver) == [[1, 2], [4]]
+    assert await kept(driver) == {1: 1, 2: 1, 3: 0, 4: 1}
+
+
 @BOTH
 async def test_an_event_that_comes_again_changes_nothing(driver: Driver, options: dict[str, Any]) -> None:
     await offered(driver, **options)

@@ -13,12 +13,14 @@ import msgspec
 from onward_engine.model import Assignment, Run, Status
 from onward_engine.store.port import Claim, Ingest, Op, PauseRun, StartRun
 from onward_protocol.ids import derived_id
-from onward_protocol.messages import AppManifest, DebounceRule, FunctionManifest
+from onward_protocol.messages import AppManifest, DebounceRule, FunctionManifest, ThrottleRule
 
 from tests.support.flow_turns import Burst, Turns
 
 Data = Mapping[str, Any]
 INSIDE = (Status.ASSIGNED, Status.ORPHANED)
+LATE_MS = 5
+"""A throttle may let somebody in so much later than it could: one after the other."""
 
 
 class Arrival(NamedTuple):
@@ -36,6 +38,7 @@ class Judge:
     app: AppManifest
     has_changes: bool = False
     problems: list[str] = field(default_factory=list[str])
+    _has_room_since: dict[str, int] = field(default_factory=dict[str, int])
     _skipped: set[str] = field(default_factory=set[str])
     _paused: set[str] = field(default_factory=set[str])
     _data: dict[str, Data] = field(default_factory=dict[str, Data])
@@ -127,13 +130,37 @@ class Judge:
 
     # -- what is true at any moment
 
-    def _crowds(self, runs: Iterable[Run]) -> Iterator[str]:
+    def rest(self, now_ms: int, runs: Collection[Run], waiting: Sequence[Run]) -> None:
+        """Look at who waits although everything that is due has been fired, and a worker has asked for more in vain."""
+        crowds = self._count(runs)
+        for run in waiting if not self.has_changes else ():
+            function = self._function(run)
+            limits = [*(limit.limit for limit in function.concurrency), 1]  # as `_lanes` names them
+            is_full = any(crowds[lane] >= limit for (lane, _), limit in zip(self._lanes(run), limits, strict=False))
+            if is_full or (function.throttle and self._is_throttled(now_ms, function, function.throttle, run)):
+                self._has_room_since.pop(run.id, None)
+            elif now_ms - self._has_room_since.setdefault(run.id, now_ms) >= (LATE_MS if function.throttle else 0):
+                self.problems.append(f"{run.id} waits at {now_ms} although there is room for it")
+
+    def _is_throttled(self, now_ms: int, function: FunctionManifest, rule: ThrottleRule, run: Run) -> bool:
+        value = self._value(run, rule.key)
+        starts = [at_ms for at_ms, one in self._starts[function.id] if value_of(self._data[one], rule.key) == value]
+        interval_ms, on_time_ms = rule.period_ms / rule.limit, 0.0
+        for at_ms in starts:
+            on_time_ms = max(on_time_ms, at_ms) + interval_ms
+        return now_ms < on_time_ms - (rule.burst - 1) * interval_ms
+
+    def _count(self, runs: Iterable[Run]) -> Counter[Hashable]:
+        """Return how many are inside of each limit."""
         crowds: Counter[Hashable] = Counter()
         for run in runs:
             is_begun = bool(run.started_at_ms) and not run.status.is_terminal
             for lane, is_whole in self._lanes(run):
                 crowds[lane] += run.status in INSIDE or (is_whole and is_begun)
-        for lane, count in crowds.items():
+        return crowds
+
+    def _crowds(self, runs: Iterable[Run]) -> Iterator[str]:
+        for lane, count in self._count(runs).items():
             if count > self._limit(lane):
                 yield f"{count} are inside of {lane}, where {self._limit(lane)} may be"
 

@@ -129,6 +129,16 @@ def throttle_asleep(surgery: Surgery) -> None:
     surgery.put(throttles, "arm", nothing)
 
 
+@without("nobody waits longer than the throttle says")
+def late_throttle(surgery: Surgery) -> None:
+    next_at_ms = throttle.next_at_ms
+
+    def later_ms(rule: ThrottleRule, limit: int, arrival_us: int, count: int) -> int:
+        return next_at_ms(rule, limit, arrival_us, count) + 1_300
+
+    surgery.put(throttle, "next_at_ms", later_ms)
+
+
 # -- gates -------------------------------------------------------------------------------------------------------------
 
 

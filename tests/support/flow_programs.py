@@ -67,7 +67,8 @@ WORKERS = ("wrk_a", "wrk_b")
 KEYS = ("event.data.k", "event.data.t", "[event.data.k, event.data.t]")
 APP = "shop"
 GRACE_MS = 1_000
-DRAIN_MAX = 400
+DRAIN_MAX = 200
+ROUNDS_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +315,9 @@ class Author:
         for run in self.runs(Status.READY):
             if run.holder:
                 await self._play(Admit(self.now_ms, run.id, run.epoch, run.holder, run.generation))
-        while await self._play(self._claim(limit=10)):
-            pass
+        for _ in range(ROUNDS_MAX):
+            if not await self._play(self._claim(limit=10)) and not await self._play(FireTimers(self.now_ms)):
+                break
+        self.judge.rest(self.now_ms, self.store._tables.runs.values(), self._waiting())
         for run in self.runs(Status.ASSIGNED):
             await self._play(self._frame(run, is_last=True))

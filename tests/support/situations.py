@@ -21,6 +21,7 @@ IN_A_PLACE = frozenset({Status.ASSIGNED, Status.ORPHANED})
 def misplaced(runs: Sequence[Run], tables: Tables) -> Iterator[str]:
     """Say which runs are where nobody looks for them, and which limits are exceeded."""
     places: Counter[str] = Counter()
+    limits: Counter[str] = Counter()  # of functions that share a key each may say another number
     standing = _standing(runs, tables)
     for run in runs:
         row = tables.queue_row(run.ord)
@@ -33,10 +34,12 @@ def misplaced(runs: Sequence[Run], tables: Tables) -> Iterator[str]:
         for flow in run.flow:
             if _is_counted(run, flow):
                 places[flow.key] += 1
-                if places[flow.key] > flow.limit:
-                    yield f"{places[flow.key]} runs of {flow.key} are executed, {flow.limit} may be"
+                limits[flow.key] = max(flow.limit, limits[flow.key])
         if row is not None and row.state is QueueState.LINE:
             yield from _idle(run, row, tables, standing[run.function, row.flow_key])
+    for key, count in places.items():
+        if count > limits[key]:
+            yield f"{count} runs of {key} are executed, {limits[key]} may be"
 
 
 def _is_counted(run: Run, flow: Flow) -> bool:

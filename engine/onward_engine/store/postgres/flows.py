@@ -19,6 +19,9 @@ from .needs import Need, Needs
 OFFERS = 64
 """So many places more than a limit has are read of those that are offered: better ones may have come later."""
 
+FRONT = 6
+"""So many of each function in a line are looked up: some find no room under another limit, and go on to its line."""
+
 OFFERS_AGAIN = 16
 """So many where only those count that have begun before."""
 
@@ -44,7 +47,7 @@ def want_fronts(needs: Needs, run: Run) -> None:
     """Want to know who is let in when a run gives its places back, where these may have other limits beside."""
     if len(run.flow) > 1 or any(flow.is_shared for flow in run.flow):
         for flow in run.flow:
-            needs.want("front", flow.key, max(6, needs.get(Need("key", flow.key), 0)))
+            needs.want("front", flow.key, max(FRONT, needs.get(Need("key", flow.key), 0)))
 
 
 def want_claimed(needs: Needs, function: FunctionManifest, limit: int) -> None:

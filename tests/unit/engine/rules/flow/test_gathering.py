@@ -64,7 +64,14 @@ def test_half_of_what_a_run_may_hold_is_left_to_its_steps() -> None:
     gathered, size = Gathered("run", 0, "evt", 0, has_all=True), rules.size_of(event())
     assert rules.has_room(batch, gathered, half - size, event(), LIMITS)
     assert not rules.has_room(batch, gathered, half - size + 1, event(), LIMITS)
-    assert rules.has_room(DebounceRule(1_000), gathered, half, event(size=100), LIMITS)
+    newest = Gathered("run", 0, "evt", 0)
+    assert rules.has_room(DebounceRule(1_000), newest, half, event(size=100), LIMITS)
+
+
+def test_a_run_takes_no_events_of_another_rule_than_its_own() -> None:
+    newest, every = Gathered("run", 0, "evt", 0), Gathered("run", 0, "evt", 0, has_all=True)
+    assert not rules.has_room(DebounceRule(1_000), every, 1, event(), LIMITS)
+    assert not rules.has_room(DebounceRule(1_000, deliver="all"), newest, 1, event(), LIMITS)
 
 
 def test_what_an_event_carries_beside_its_data_takes_room_as_well() -> None:
