@@ -30,7 +30,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="onward-limits-"))
     begun_s = time.monotonic()
-    order = Order(given.admissions, given.seed, given.workers, given.postgres)
+    order = Order(given.admissions, seed=given.seed, workers=given.workers, is_postgres=given.postgres)
     verdict = asyncio.run(campaign(order, folder / "arena"))
     print(*verdict.problems[:SHOWN], sep="\n", end="\n" if verdict.problems else "")
     print(

@@ -49,12 +49,12 @@ class LimitsArena(Arena):
         self.deaths_ns[worker.name] = time.monotonic_ns()
         await self.start_worker()
 
-    async def feed(self, admissions: int) -> None:
-        """Send events until so many runs have begun to do something."""
-        while self.began < admissions:
+    async def feed(self, admissions: int, kills: int) -> None:
+        """Send events until so many runs have begun to do something, and so many kills have met them."""
+        while self.began < admissions or len(self.deaths_ns) + len(self.kills) < kills:
             await asyncio.sleep(LOOK_S)
             self.look()
-            while self.sent - len(self.ended) < IN_FLIGHT and self.began < admissions:
+            while self.sent - len(self.ended) < IN_FLIGHT:
                 await self._send()
 
     async def _send(self) -> None:

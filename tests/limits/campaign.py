@@ -23,6 +23,7 @@ class Order:
     """What is asked for."""
 
     admissions: int
+    kills_min: int = 5
     seed: int = 0
     workers: int = 4
     is_postgres: bool = False
@@ -36,7 +37,7 @@ async def campaign(order: Order, home: Path) -> Verdict:
     try:
         try:
             await arena.begin()
-            await _fight(arena, order.admissions)
+            await _fight(arena, order)
             stuck = await arena.settle(SETTLE_S)
         finally:
             await arena.end()
@@ -49,8 +50,8 @@ async def campaign(order: Order, home: Path) -> Verdict:
     return verdict
 
 
-async def _fight(arena: LimitsArena, admissions: int) -> None:
-    feeding = asyncio.create_task(arena.feed(admissions))
+async def _fight(arena: LimitsArena, order: Order) -> None:
+    feeding = asyncio.create_task(arena.feed(order.admissions, order.kills_min))
     while not feeding.done():
         await asyncio.wait([feeding], timeout=arena.rng.uniform(*PAUSE_S))
         if not feeding.done():

@@ -27,4 +27,5 @@ def test_nobody_is_let_in_beyond_a_limit_and_no_place_is_left_over(store: str, t
     verdict = asyncio.run(campaign(order, tmp_path / "arena"))
     assert verdict.problems == []
     assert verdict.admissions >= order.admissions
-    assert (verdict.kills > 0, verdict.most["one"]) == (True, 1), "there was no trouble"
+    assert verdict.kills >= order.kills_min
+    assert verdict.most["one"] == 1
