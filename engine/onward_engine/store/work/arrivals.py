@@ -10,10 +10,10 @@ from onward_protocol.messages import Event, FunctionManifest
 
 from ...model import Run
 from ...rules import lifecycle
+from ...rules.conditions import Subject
 from ...rules.expressions import ExpressionError
 from ...rules.flow.entry import NO_ENTRY, Entry, entry_of, has_entry
 from ...rules.flow.gates import Skipped
-from ...rules.flow.keys import document_of
 from ...rules.triggers import Triggered
 from ..port import Unclear
 from . import gates, gathering, standing, starts
@@ -27,25 +27,28 @@ def arrive(work: Work, event: Event, triggered: Triggered) -> tuple[str, ...]:
 
     A condition or a key that cannot be evaluated starts nothing, and harms neither the event nor its sender.
     """
-    runs = [_arrive(work, event, function) for function in triggered.functions]
+    subject = Subject(event)
+    runs = [_arrive(work, subject, function) for function in triggered.functions]
     work.notices.unclear += [Unclear(function.id, event.id, reason) for function, reason in triggered.unclear]
     return tuple(dict.fromkeys(run for run in runs if run))
 
 
-def _arrive(work: Work, event: Event, function: FunctionManifest) -> str:
+def _arrive(work: Work, subject: Subject, function: FunctionManifest) -> str:
     try:
-        return _enter(work, event, function)
+        return _enter(work, subject, function)
     except ExpressionError as error:
+        event = subject.event
         work.notices.unclear.append(Unclear(function.id, event.id, str(error)))
         work.tables.release_event(event.id)
         return ""
 
 
-def _enter(work: Work, event: Event, function: FunctionManifest) -> str:
+def _enter(work: Work, subject: Subject, function: FunctionManifest) -> str:
     """Raise `ExpressionError`; then the event has started and joined nothing."""
+    event = subject.event
     if not has_entry(function) and not standing.has_options(function):
         return starts.start(work, derived_id("run", event.id, function.id), function, event, place=Standing()).id
-    document = document_of(event, b"")
+    document = subject.document
     entry = entry_of(function, document) if has_entry(function) else NO_ENTRY
     if entry.unclear:
         work.notices.unclear.append(Unclear(function.id, event.id, entry.unclear))
