@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 from onward import Worker
-from onward.connection.link import Dialer, Link
+from onward.connection.dialer import Dialer
+from onward.connection.link import Link
 from onward.settings import Settings
 from onward_protocol.codec import decode_engine_message, decode_worker_message
 from onward_protocol.messages import Beat, BeatAck

@@ -14,6 +14,10 @@ def _named(text: str) -> str:
     return text
 
 
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", callback=_named, help="Where; it is made if there is none.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", callback=_named, help="The run's id.")]
 FunctionId = Annotated[str, typer.Argument(metavar="FUNCTION", callback=_named, help="The function's id: app/name.")]
 EventId = Annotated[str, typer.Argument(metavar="EVENT", callback=_named, help="The event's id.")]
+
+LINES_MAX = 1_000_000  # a page at a time; more is for an export of the database
+Limit = Annotated[int, typer.Option("--limit", min=1, max=LINES_MAX, help="At most so many.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter
 from typing import Annotated, Any, cast
@@ -15,13 +16,21 @@ from onward.lists import RunsWanted
 from onward_cli.errors import guarded
 from onward_cli.guesses import with_guess
 from onward_cli.options import Insecure, TokenFile, Url, Verbose, client_of
+from onward_cli.reaching import CaFile, ClientCert, ClientKey, Proxy
 
 Command = Callable[..., None]
 
+_WAY = {
+    "proxy": (Proxy, None),
+    "ca_file": (CaFile, None),
+    "client_cert": (ClientCert, None),
+    "client_key": (ClientKey, None),
+}
 _CONNECTION = {
     "url": (Url, None),
     "token_file": (TokenFile, None),
     "insecure": (Insecure, False),
+    **_WAY,
     "verbose": (Verbose, False),
 }
 
@@ -31,7 +40,8 @@ def connected(command: Command) -> Command:
 
     def run(*, url: str | None, token_file: str | None, insecure: bool, verbose: bool, **options: Any) -> None:
         del verbose
-        with client_of(url, token_file, insecure=insecure) as client:
+        way = {name: options.pop(name) for name in _WAY}
+        with client_of(url, token_file, insecure=insecure, **way) as client:
             try:
                 command(client, **options)
             except EngineRefused as error:
@@ -86,17 +96,19 @@ def moment(text: str | None) -> datetime | None:
     """Return the moment that an option names."""
     if not text:
         return None
-    from onward.durations import duration_ms
-
     try:
-        return datetime.now(UTC) - timedelta(milliseconds=duration_ms(text))
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
+        return _moment(text)
+    except (ValueError, OverflowError):
         advice = "write how long ago, such as 30m or 2h, or a time such as 2026-11-22T08:00 or 2026-11-22"
         raise typer.BadParameter(f"{text!r} is no time; {advice}") from None
+
+
+def _moment(text: str) -> datetime:
+    from onward.durations import duration_ms
+
+    with suppress(ValueError):
+        return datetime.now(UTC) - timedelta(milliseconds=duration_ms(text))
+    found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.astimezone()
 
 

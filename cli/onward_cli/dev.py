@@ -9,6 +9,7 @@ import typer
 
 from onward_cli.errors import guarded
 from onward_cli.options import CheckpointText, Verbose
+from onward_cli.process_options import Concurrency, slots_of
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -23,9 +24,7 @@ def dev(
     port: Annotated[
         int, typer.Option("--port", envvar="ONWARD_PORT", min=0, max=65535, help="Port of the engine; 0 picks one.")
     ] = 8484,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", min=1, max=10_000, help="Runs at a time.")
-    ] = 100,
+    concurrency: Concurrency = "100",
     checkpoint: CheckpointText = None,
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Start the worker again when a Python file changes.")
@@ -43,12 +42,14 @@ def dev(
 
     need_engine()
     configure_logs(LogFormat.CONSOLE, verbose=verbose)
+    from onward import cgroup
     from onward.checkpoint import worker_checkpoint
 
     from onward_cli.workshop import Workshop
 
-    worker_checkpoint(checkpoint, os.environ)  # a wrong one is found now, and not by every worker that starts
-    arguments = [*apps, "--concurrency", str(concurrency), *(["--verbose"] if verbose else [])]
+    worker_checkpoint(checkpoint, os.environ)  # what is wrong is found now, and not by every worker that starts
+    slots_of(concurrency, cgroup.cpus(), cgroup.memory_bytes(), processes=1)
+    arguments = [*apps, "--concurrency", concurrency, *(["--verbose"] if verbose else [])]
     arguments += ["--checkpoint", checkpoint] if checkpoint is not None else []
     with explained():
         status = run_loop(Workshop(arguments, port=port, is_reloading=reload).run())

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onward_cli import database, promotion
+from onward_cli import database, promotion, tls_options
 from onward_cli.errors import guarded
-from onward_cli.logs import LogFormat, LogFormatOption
-from onward_cli.options import Verbose
+from onward_cli.logs import LogFormat
+from onward_cli.options import LogFormatOption, Verbose
 
 if TYPE_CHECKING:
     from onward_engine import Engine
@@ -69,6 +69,9 @@ def start(
     port: Annotated[
         int, typer.Option("--port", envvar="ONWARD_PORT", min=0, max=65535, help="Port to listen on; 0 picks one.")
     ] = 8484,
+    tls_cert: tls_options.Cert = None,
+    tls_key: tls_options.Key = None,
+    tls_client_ca: tls_options.ClientCa = None,
     public_url: Annotated[
         str,
         typer.Option(
@@ -117,6 +120,9 @@ def start(
         admin_token_file=token_file,
         host=host,
         port=port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
         public_url=public_url,
         retention_ms=duration_ms(retention),
         test_clock=test_clock,

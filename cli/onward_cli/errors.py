@@ -68,19 +68,41 @@ def report(error: Exception, *, verbose: bool) -> int:
 
 def explain(error: Exception) -> CommandError:
     """Return any error as a `CommandError`."""
-    from onward.errors import OnwardError
-
     if isinstance(error, CommandError):
         return error
+    from onward.errors import OnwardError
+
     if isinstance(error, OnwardError):
         return _explain_sdk(error)
     if isinstance(error, TimeoutError):
         return CommandError("E0501", str(error) or "timed out", status=Exit.TIMED_OUT)
+    if note := _note_of(error):
+        return _explain_surroundings(error, note)
     return CommandError(
         "E0999",
         f"{type(error).__name__}: {error}",
         advice="this is a bug in Onward; run the command again with -v and report what it prints",
         status=Exit.BUG,
+    )
+
+
+def _note_of(error: Exception) -> str:
+    """Return the SDK's note that an error is from what the user's code does around all runs; empty if it is not."""
+    from onward.lifecycle import LIFESPAN_NOTE, MIDDLEWARE_NOTE
+
+    return next((note for note in (LIFESPAN_NOTE, MIDDLEWARE_NOTE) if note in getattr(error, "__notes__", ())), "")
+
+
+def _explain_surroundings(error: Exception, note: str) -> CommandError:
+    from onward_cli.loading import place, users_part
+
+    trace = users_part(error.__traceback__)
+    return CommandError(
+        "E0517",
+        f"{note}: {type(error).__name__}: {error}",
+        where=place(trace),
+        detail="".join(traceback.format_exception(type(error), error, trace)).removesuffix(f"{note}\n"),
+        status=Exit.IMPORT,
     )
 
 
@@ -93,7 +115,7 @@ def _explain_sdk(error: Any) -> CommandError:
             known = KNOWN.get(error.code, UNKNOWN)
             status, code, advice = _of_http(error.status), known.code, known.advice
         case errors.NotConnected():
-            status = {"E0402": Exit.AUTH, "E0403": Exit.VERSION}.get(code, Exit.UNREACHABLE)
+            status = _NOT_CONNECTED.get(code, Exit.UNREACHABLE)
         case errors.WorkFailed():
             return CommandError(code, str(error), advice=error.help, status=Exit.RUN_FAILED)
         case errors.ConfigError() if code in _DECLARATIONS:
@@ -101,6 +123,10 @@ def _explain_sdk(error: Any) -> CommandError:
         case _:
             status = Exit.USAGE
     return CommandError(code, error.message, where=error.where, advice=advice, status=status)
+
+
+_NOT_CONNECTED = {"E0402": Exit.AUTH, "E0403": Exit.VERSION, "E0408": Exit.AUTH, "E0410": Exit.AUTH}
+"""What the engine, or a proxy before it, asked for in vain; anything else is the way there."""
 
 
 def _of_http(status: int) -> Exit:

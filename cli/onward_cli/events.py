@@ -10,7 +10,7 @@ import typer
 from onward import SyncClient
 from onward.lists import EventLine
 
-from onward_cli.arguments import EventId
+from onward_cli.arguments import EventId, Limit
 from onward_cli.connected import connected, moment, moment_of
 from onward_cli.lines import LINE_COLUMNS, clock_time, run_fields, run_line
 from onward_cli.options import Output, Quiet, Watch
@@ -42,7 +42,7 @@ def list_events(
     until: Annotated[
         str | None, typer.Option("--until", metavar="TIME", callback=moment_of, help="Received before.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    limit: Limit = 50,
     output: Output = Format.TABLE,
     watch: Watch = False,
 ) -> None:
@@ -62,7 +62,7 @@ def list_events(
 def delayed(
     client: SyncClient,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    limit: Limit = 50,
     output: Output = Format.TABLE,
 ) -> None:
     """List the events that are not due yet, by id."""

@@ -15,7 +15,7 @@ from onward.calls import RunRecord, StepRecord
 from onward.errors import EngineRefused
 from onward.lists import RunsWanted
 
-from onward_cli.arguments import RunId
+from onward_cli.arguments import LINES_MAX, RunId
 from onward_cli.connected import connected, selecting
 from onward_cli.errors import CommandError
 from onward_cli.options import Output, Quiet
@@ -71,7 +71,7 @@ def export(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="A run's id; without one, those of the options.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, max=LINES_MAX, help="At most so many.")] = None,
 ) -> None:
     """Write runs with their histories as JSON lines, newest first."""
     if run is None and not wanted:

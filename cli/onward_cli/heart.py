@@ -24,15 +24,18 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.worker")
 
 
 class Heart:
-    """Writes the file of one worker. Making one leaves a first beat there, so that what an earlier worker has left does
-    not count; raises `CommandError` if that is not possible.
+    """Writes the file of one worker, with its number if it is one of several. Making one leaves a first beat there, so
+    that what an earlier worker has left does not count; raises `CommandError` if that is not possible. The first one
+    removes all that is there.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._file = Path(folder, FILE)
+    def __init__(self, folder: str, number: int = 0, *, is_first: bool = True) -> None:
+        self._file = Path(folder, f"{FILE}-{number}" if number else FILE)
         self._is_failing = False
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
+            if is_first:
+                _clear(self._file.parent)
             self._write(_beat("new", "none"))
         except OSError as error:
             raise CommandError(
@@ -86,6 +89,13 @@ class Heart:
         beside = self._file.with_suffix(".new")
         beside.write_text(line, encoding="utf-8")
         beside.replace(self._file)
+
+
+def _clear(folder: Path) -> None:
+    """There may have been more workers before."""
+    for old in folder.glob(f"{FILE}-*"):
+        if old.name.removeprefix(f"{FILE}-").isdecimal():
+            old.unlink(missing_ok=True)
 
 
 def _beat(state: str, connection: str, *, lost_ms: int = 0, **more: int | str) -> str:

@@ -38,15 +38,30 @@ def answer(question: str, folder: str) -> int:
 
 
 def look(question: str, folder: str) -> str:
-    """Return why a worker is not live or not ready; empty if it is."""
+    """Return why a worker is not live or not ready; empty if it is. Of several, all have to be live and one ready."""
     path = os.path.join(folder, FILE)  # pathlib takes longer to import than everything else here
     try:
-        with open(path, encoding="utf-8") as file:
-            age_s = time.time() - os.fstat(file.fileno()).st_mtime
-            line = file.read()
+        names = sorted(filter(_is_beat, os.listdir(folder))) or [FILE]
+        problems = [_look_at(question, os.path.join(folder, name)) for name in names]
     except OSError as error:
         return f"there is no heartbeat at {path} ({error.strerror})"
-    return judge(question, line, age_s)
+    if question == "ready" and "" in problems:
+        return ""
+    return next((_named(name, problem) for name, problem in zip(names, problems, strict=True) if problem), "")
+
+
+def _is_beat(name: str) -> bool:
+    return name == FILE or (name.startswith(f"{FILE}-") and name[len(FILE) + 1 :].isdecimal())
+
+
+def _look_at(question: str, path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        age_s = time.time() - os.fstat(file.fileno()).st_mtime
+        return judge(question, file.read(), age_s)
+
+
+def _named(name: str, problem: str) -> str:
+    return problem if name == FILE else f"process {name[len(FILE) + 1 :]}: {problem}"
 
 
 def judge(question: str, line: str, age_s: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pkgutil
@@ -84,13 +85,13 @@ def _broken_module(name: str, error: BaseException) -> CommandError:
     from onward.errors import OnwardError
 
     own = _without_importers(error.__traceback__)
-    if isinstance(error, OnwardError):
-        where = error.where or _place(own)
+    if isinstance(error, OnwardError) and error.code:
+        where = error.where or place(own)
         return CommandError(error.code, error.message, where=where, advice=error.help, status=Exit.IMPORT)
     return CommandError(
         "E0504",
         f"importing {name!r} failed: {type(error).__name__}: {error}",
-        where=_place(own),
+        where=place(own),
         detail="".join(traceback.format_exception(type(error), error, own)),
         status=Exit.IMPORT,
     )
@@ -107,7 +108,21 @@ def _is_importer(filename: str) -> bool:
     return filename in {__file__, importlib.__file__} or filename.startswith("<frozen importlib")
 
 
-def _place(trace: TracebackType | None) -> str:
+def users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return what comes below the SDK's call of a lifespan or of middleware in a traceback."""
+    from onward import lifecycle
+
+    frames: list[TracebackType] = []
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    files = [frame.tb_frame.f_code.co_filename for frame in frames]
+    calls = [place for place, file in enumerate(files) if file == lifecycle.__file__]
+    below = frames[calls[-1] + 1 :] if calls else frames
+    return next((frame for frame in below if frame.tb_frame.f_code.co_filename != contextlib.__file__), None)
+
+
+def place(trace: TracebackType | None) -> str:
     """Return the last line that is not ours: where the user can change something."""
     import onward
 

@@ -9,12 +9,10 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
-
-import typer
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor
 
 
 class LogFormat(StrEnum):
@@ -24,13 +22,10 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-LogFormatOption = Annotated[
-    LogFormat, typer.Option("--log-format", envvar="ONWARD_LOG_FORMAT", help="How log lines are written to stderr.")
-]
-
-
-def configure_logs(form: LogFormat, *, verbose: bool) -> None:
-    """Set up logging for this process, once, before anything logs: structlog's and the standard library's alike."""
+def configure_logs(form: LogFormat, *, verbose: bool, process: int | None = None) -> None:
+    """Set up logging for this process, once, before anything logs: structlog's and the standard library's alike. Every
+    line has the number of this `process`, if it is one of several.
+    """
     _fill_standard_files()
     sys.stderr = cast("TextIO", Steady(sys.stderr))
     structlog = _import_structlog()
@@ -39,6 +34,7 @@ def configure_logs(form: LogFormat, *, verbose: bool) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(**_TIME[form]),
+        *([_numbered(process)] if process is not None else []),
     ]
     finish = (_json if form is LogFormat.JSON else _console)(structlog)
     structlog.configure(
@@ -99,6 +95,14 @@ class Steady(io.TextIOBase):
             if error.errno == errno.EPIPE:  # for ever: what is buffered, and what comes, goes nowhere
                 with open(os.devnull, "wb") as nowhere:
                     os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+def _numbered(process: int) -> Processor:
+    def add(logger: Any, method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    return add
 
 
 _TIME: dict[LogFormat, dict[str, Any]] = {

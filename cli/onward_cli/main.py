@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+_EXPLAINING = {"-h", "--help", "--version"}
+
 
 def run() -> None:
     """Run the command line of this process. The supervisor of a worker is small because it loads no commands, and a
@@ -14,10 +16,29 @@ def run() -> None:
 
     if heartbeat.is_wanted(sys.argv[1:]):
         sys.exit(heartbeat.answer(sys.argv[2], os.environ[heartbeat.VARIABLE]))
-    from onward_cli import supervisor
+    if "_WORKER_COMPLETE" in os.environ:
+        from onward_cli.completion import answer
 
-    if supervisor.is_wanted(sys.argv[1:]):
-        sys.exit(supervisor.supervise(sys.orig_argv))
+        sys.exit(answer(sys.argv[1:]))
+    if _EXPLAINING.isdisjoint(sys.argv[1:]):
+        _take_settings()
+        from onward_cli import supervisor
+
+        if supervisor.is_wanted(sys.argv[1:]):
+            sys.exit(supervisor.supervise(sys.orig_argv))
     from onward_cli.commands import app
 
     app(prog_name="worker")
+
+
+def _take_settings() -> None:
+    """What a folder's file says counts as environment, for the supervisor too; most folders have none."""
+    if not (os.path.exists("onward.toml") or os.path.exists("pyproject.toml")):
+        return
+    from onward_cli import config
+    from onward_cli.errors import CommandError, report
+
+    try:
+        config.apply()
+    except CommandError as error:
+        sys.exit(report(error, verbose=False))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onward_cli.logs import LogFormat
 from onward_cli.output import Format
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ RunDir = Annotated[
         "--run-dir", envvar="ONWARD_RUN_DIR", help="Directory of the heartbeat, one for each worker; none without it."
     ),
 ]
+LogFormatOption = Annotated[
+    LogFormat, typer.Option("--log-format", envvar="ONWARD_LOG_FORMAT", help="How log lines are written to stderr.")
+]
 Output = Annotated[Format, typer.Option("--output", "-o", envvar="ONWARD_OUTPUT", help="How data is written.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what was asked for, and errors.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")]
@@ -48,20 +52,20 @@ Verbose = Annotated[
 ]
 
 
-def settings_of(url: str | None, token_file: str | None) -> Settings:
-    """Return where the engine is and who we are, from the options and the environment."""
-    from msgspec.structs import replace
+def settings_of(url: str | None, token_file: str | None, **way: str | None) -> Settings:
+    """Return where the engine is and who we are, from the options and the environment; `way` are options about how it
+    is reached.
+    """
     from onward.settings import Settings
 
-    settings = Settings.read(url=url)
-    return replace(settings, plain_token="", token_file=token_file) if token_file else settings
+    return Settings.read(url=url).changed(token_file=token_file, **way)
 
 
-def client_of(url: str | None, token_file: str | None, *, insecure: bool) -> SyncClient:
+def client_of(url: str | None, token_file: str | None, *, insecure: bool, **way: str | None) -> SyncClient:
     """Return a client of the engine that the options name."""
     from onward import SyncClient
     from onward.address import check_privacy
 
-    settings = settings_of(url, token_file)
-    check_privacy(settings.url, insecure=insecure)
+    settings = settings_of(url, token_file, **way)
+    check_privacy(settings.url, insecure=insecure, way=settings.way)
     return SyncClient(settings=settings)

@@ -11,24 +11,25 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from onward.watch import Identity
 
 _TICK = Struct("<q")
 _SIZE = Struct("<H")
 _TICK_AT = 0
 _WHICH_AT = 8  # which of the two introductions counts; 0: none
 _LEFT_AT = 9
+_TOLD_AT = 10
 _NOW_AT, _NOW_BYTES = 16, 256
+_IDLE_AT = 280
 _THREADS_AT, _THREADS_BYTES = 512, 2_048
+_PLAN_AT, _PLAN_BYTES = 2_560, 1_536
 _ABOUT_AT, _ABOUT_BYTES = (4_096, 12_288), 8_192
 _PAGE_BYTES = 20_480
 _STACK_AT = _PAGE_BYTES  # of the same file, behind the page
 STACK_BYTES_MAX = 64 * 1024
+NOW_BYTES_MAX = _NOW_BYTES - 1
+THREADS_BYTES_MAX = _THREADS_BYTES - _SIZE.size
+ABOUT_BYTES_MAX = _ABOUT_BYTES - _SIZE.size
 
 
 def make_file() -> int:
@@ -58,14 +59,25 @@ class Pulse:
     def introduce(self, about: bytes) -> None:
         """Leave what is needed to speak for this worker. The one before stays whole until this one is."""
         which = self._page[_WHICH_AT] % 2
-        _SIZE.pack_into(self._page, _ABOUT_AT[which], len(about))
-        start = _ABOUT_AT[which] + _SIZE.size
-        self._page[start : start + len(about)] = about
+        self._write(_ABOUT_AT[which], about)
         self._page[_WHICH_AT] = 1 + which
 
     def leave(self) -> None:
         """Note that the worker has said its last word."""
         self._page[_LEFT_AT] = 1
+
+    def tell(self) -> None:
+        """Note that the worker ends because of an error, and that it has said so."""
+        self._page[_TOLD_AT] = 1
+
+    def agree(self, plan: bytes) -> None:
+        """Leave what the worker's options say to its supervisor."""
+        assert len(plan) <= _PLAN_BYTES - _SIZE.size, "a few numbers and a path of the system's"
+        self._write(_PLAN_AT, plan)
+
+    def idle(self, ms: int | None) -> None:
+        """Note for how long there has been nothing to do; None: it is not known."""
+        _TICK.pack_into(self._page, _IDLE_AT, 0 if ms is None else ms + 1)
 
     def runs_now(self, name: bytes) -> None:
         """Note what the event loop executes from now on: a step, or nothing (empty)."""
@@ -76,9 +88,7 @@ class Pulse:
 
     def threads_run(self, names: bytes) -> None:
         """Note what threads execute."""
-        _SIZE.pack_into(self._page, _THREADS_AT, len(names))
-        start = _THREADS_AT + _SIZE.size
-        self._page[start : start + len(names)] = names
+        self._write(_THREADS_AT, names)
 
     # -- the supervisor's end
 
@@ -92,6 +102,22 @@ class Pulse:
     def has_left(self) -> bool:
         """Tell whether the worker has said its last word."""
         return bool(self._page[_LEFT_AT])
+
+    @property
+    def has_told(self) -> bool:
+        """Tell whether the worker has told of the error that ended it."""
+        return bool(self._page[_TOLD_AT])
+
+    @property
+    def plan(self) -> bytes:
+        """Return what the worker's options say; empty before it has read them."""
+        return self._read(_PLAN_AT)
+
+    @property
+    def idle_ms(self) -> int | None:
+        """Return for how long there has been nothing to do; None if that is not known."""
+        idle: int = _TICK.unpack_from(self._page, _IDLE_AT)[0]
+        return idle - 1 if idle else None
 
     @property
     def age_ms(self) -> int:
@@ -122,64 +148,18 @@ class Pulse:
         os.ftruncate(self.file, _PAGE_BYTES)
         os.lseek(self.file, _STACK_AT, os.SEEK_SET)
 
+    def close(self) -> None:
+        """Give page and file back."""
+        self._page.close()
+        os.close(self.file)
+
+    def _write(self, at: int, text: bytes) -> None:
+        self._page[at + _SIZE.size : at + _SIZE.size + len(text)] = text
+        _SIZE.pack_into(self._page, at, len(text))  # whoever finds the size finds the text
+
     def _read(self, at: int) -> bytes:
         (size,) = _SIZE.unpack_from(self._page, at)
         return self._page[at + _SIZE.size : at + _SIZE.size + size]
-
-
-class PulseWatch:
-    """Shows a worker to its supervisor. Implements `Watch`.
-
-    `introduction` makes what the supervisor needs of the worker's identity. The stack of a loop that does not turn is
-    written by a thread of the interpreter's own, which needs nothing of what may be held.
-    """
-
-    def __init__(self, pulse: Pulse, introduction: Callable[[Identity], bytes]) -> None:
-        self._pulse = pulse
-        self._introduction = introduction
-        self._patience_s: float | None = None
-        self._threads: list[bytes] = []
-        pulse.forget_stack()
-
-    def tick(self) -> None:
-        """See `Watch`."""
-        is_late = self._patience_s is not None and self._pulse.age_ms >= self._patience_s * 1000
-        self._pulse.tick()
-        if self._patience_s is not None:
-            import faulthandler
-
-            faulthandler.dump_traceback_later(self._patience_s, file=self._pulse.file)
-        if is_late:
-            self._pulse.forget_stack()  # that of a pause too short to be told of would stand before the next one
-
-    def met(self, identity: Identity) -> None:
-        """See `Watch`."""
-        about = self._introduction(identity)
-        if len(about) < _ABOUT_BYTES - _SIZE.size:
-            self._pulse.tick()
-            self._pulse.introduce(about)
-            self._patience_s = patience_ms(identity.beat_ms) * 0.8 / 1000
-
-    def left(self) -> None:
-        """See `Watch`."""
-        self._pulse.leave()
-
-    def runs_now(self, name: bytes) -> None:
-        """See `Watch`."""
-        self._pulse.runs_now(name[: _NOW_BYTES - 1])
-
-    def thread_began(self, name: bytes) -> None:
-        """See `Watch`."""
-        self._threads.append(name)
-        self._show_threads()
-
-    def thread_ended(self, name: bytes) -> None:
-        """See `Watch`."""
-        self._threads.remove(name)
-        self._show_threads()
-
-    def _show_threads(self) -> None:
-        self._pulse.threads_run(b"\0".join(self._threads[-8:])[: _THREADS_BYTES - _SIZE.size])
 
 
 def patience_ms(beat_ms: int) -> int:

@@ -12,7 +12,7 @@ import typer
 from onward import SyncClient
 from onward.queues import KeyRecord, LimitName, LimitRecord, QueueRecord
 
-from onward_cli.arguments import FunctionId
+from onward_cli.arguments import FunctionId, Limit
 from onward_cli.connected import connected
 from onward_cli.errors import CommandError
 from onward_cli.exits import Exit
@@ -27,8 +27,6 @@ _PAGE = 200
 _KEYS_PAGE = 50
 _COLUMNS = ("function", "waiting", "ready", "later", "limited", "held", "gathering", "oldest", "state")
 _KEY_COLUMNS = ("option", "value", "waiting", "taken", "limit", "held by")
-
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
 
 
 @app.callback()

@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from onward_cli import process_options as processes_of
 from onward_cli.errors import CommandError, guarded
 from onward_cli.exits import Exit
-from onward_cli.logs import LogFormat, LogFormatOption
-from onward_cli.options import CheckpointText, Insecure, RunDir, TokenFile, Url, Verbose, settings_of
+from onward_cli.logs import LogFormat
+from onward_cli.options import CheckpointText, Insecure, LogFormatOption, RunDir, TokenFile, Url, Verbose
+from onward_cli.reaching import CaFile, ClientCert, ClientKey, Proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from onward.worker import Worker
 
-    from onward_cli.heart import Heart
+    from onward_cli.supervised import Supervisor
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -36,9 +40,17 @@ def run(
     url: Url = None,
     token_file: TokenFile = None,
     insecure: Insecure = False,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", envvar="ONWARD_CONCURRENCY", min=1, max=10_000, help="Runs at a time.")
-    ] = 100,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
+    concurrency: processes_of.Concurrency = "100",
+    processes: processes_of.Processes = 1,
+    max_memory: processes_of.MaxMemory = "",
+    burst: processes_of.Burst = False,
+    burst_idle: processes_of.BurstIdle = "5s",
+    max_runtime: processes_of.MaxRuntime = "",
+    reload: processes_of.Reload = False,
     drain_timeout: Annotated[
         str, typer.Option("--drain-timeout", envvar="ONWARD_DRAIN_TIMEOUT", help="Time for running steps at the end.")
     ] = "25s",
@@ -76,40 +88,75 @@ def run(
 
     SIGTERM and Ctrl-C let the running steps finish and hand their runs back; a second one stops at once.
     """
-    from onward.config import option_ms
+    from onward import cgroup
+    from onward.config import limit_ms, option_ms
+    from onward.worker import settings_in
 
     from onward_cli.loading import load
     from onward_cli.logs import configure_logs
     from onward_cli.loops import leave, run_loop
+    from onward_cli.plan import Plan
+    from onward_cli.serving import serve
     from onward_cli.supervised import take_supervisor, watch_for
 
-    configure_logs(log_format, verbose=verbose)
-    from onward_cli.heart import Heart
-
-    heart = Heart(run_dir) if run_dir else None
-    targets = [load(target) for target in apps]
-    worker = _worker(
-        targets[0] if len(targets) == 1 else targets,
-        url=url,
-        token=settings_of(url, token_file).token if token_file else None,
-        concurrency=concurrency,
-        drain_timeout=drain_timeout,
-        park_ttl=park_ttl,
-        checkpoint=checkpoint,
-        labels=_labels(label or []),
-        connection_age=connection_age,
-        insecure=insecure,
+    supervisor = take_supervisor()
+    number = supervisor.number if supervisor else 0
+    configure_logs(log_format, verbose=verbose, process=number if processes > 1 else None)
+    plan = Plan(
+        processes=processes,
+        memory_max=processes_of.size_of(max_memory) if max_memory else 0,
+        idle_max_ms=option_ms("worker run", "--burst-idle", burst_idle) if burst else None,
+        runtime_max_ms=limit_ms("worker run", "--max-runtime", max_runtime or None),
+        is_reloading=reload,
+        is_bound=with_parent,
+        log_format=log_format.value,
+        is_verbose=verbose,
+        memory_kills=cgroup.memory_kills(),
     )
-    if supervisor := take_supervisor():
-        worker.watch = watch_for(
-            supervisor, worker, option_ms("worker run", "--stall-limit", stall_limit), log_format, verbose=verbose
+    slots = processes_of.slots_of(concurrency, cgroup.cpus(), cgroup.memory_bytes(), processes)
+    processes_of.check_memory_known(plan)
+    if supervisor:
+        supervisor.agree(plan)
+    else:
+        processes_of.check_supervised(plan)
+    with _told(supervisor):
+        from onward_cli.heart import Heart
+
+        is_first = supervisor is None or supervisor.is_first
+        heart = Heart(run_dir, number, is_first=is_first) if run_dir else None
+        targets = [load(target) for target in apps]
+        way = {"proxy": proxy, "ca_file": ca_file, "client_cert": client_cert, "client_key": client_key}
+        target = targets[0] if len(targets) == 1 else targets
+        worker = _worker(
+            target,
+            settings=settings_in(target, url).changed(url=url, token_file=token_file, **way),
+            concurrency=slots,
+            drain_timeout=drain_timeout,
+            park_ttl=park_ttl,
+            checkpoint=checkpoint,
+            labels=_labels(label or []),
+            connection_age=connection_age,
+            insecure=insecure,
         )
-    if log_format is LogFormat.CONSOLE:
-        _show_banner(worker, concurrency)
-    if with_parent:
-        Thread(target=_end_with_parent, daemon=True).start()
-    run_loop(_serve(worker, heart))
+        if supervisor:
+            worker.watch = watch_for(supervisor, worker, option_ms("worker run", "--stall-limit", stall_limit))
+        if log_format is LogFormat.CONSOLE and is_first:
+            _show_banner(worker, slots, processes)
+        if with_parent and not supervisor:  # which would see to it
+            Thread(target=_end_with_parent, daemon=True).start()
+        run_loop(serve(worker, heart, None if supervisor else plan))
     leave(Exit.OK)
+
+
+@contextmanager
+def _told(supervisor: Supervisor | None) -> Generator[None]:
+    """An error that is shown here need not be told of by the supervisor as well."""
+    try:
+        yield
+    except Exception:
+        if supervisor:
+            supervisor.tell()
+        raise
 
 
 def _worker(target: Any, **options: Any) -> Worker:
@@ -121,30 +168,6 @@ def _worker(target: Any, **options: Any) -> Worker:
     for app in {*apps, target} if isinstance(target, App) else apps:
         app.check()
     return worker
-
-
-async def _serve(worker: Worker, heart: Heart | None) -> None:
-    import asyncio
-
-    import structlog
-
-    from onward_cli.loops import Signals, leave_now
-
-    log = structlog.get_logger("onward.worker")
-
-    def finish(number: int) -> None:
-        log.info("finishing the running steps; once more to stop at once")
-        worker.stop()
-
-    async def give_up(number: int) -> None:
-        worker.stop(drain=False)
-        await worker.gone()
-        leave_now(128 + number)
-
-    tasks: set[asyncio.Task[None]] = set()
-    Signals(finish, lambda number: tasks.add(asyncio.create_task(give_up(number))))
-    async with heart.beating(worker) if heart else nullcontext():
-        await worker.run()
 
 
 def _end_with_parent() -> None:
@@ -160,16 +183,21 @@ def _labels(pairs: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in split}
 
 
-def _show_banner(worker: Worker, concurrency: int) -> None:
+def _show_banner(worker: Worker, slots: int, processes: int) -> None:
     from importlib.metadata import version
 
     names = sorted(worker.functions)
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     print(
         f"onward {version('onward')} worker {worker.instance}",
-        f"engine     {worker.url}",
+        f"engine     {worker.url}{_proxy_of(worker)}",
         f"functions  {shown}",
-        f"slots      {concurrency}",
+        f"slots      {slots}" + (f" in each of {processes} processes" if processes > 1 else ""),
         sep="\n",
         file=sys.stderr,
     )
+
+
+def _proxy_of(worker: Worker) -> str:
+    choice = worker.settings.way.choice(worker.url)
+    return f" through {choice.proxy} ({choice.reason})" if choice.proxy else ""

@@ -13,7 +13,7 @@ from onward.calls import RunRecord
 from onward.lists import RunsWanted
 
 from onward_cli import explaining, following, steering
-from onward_cli.arguments import RunId
+from onward_cli.arguments import Limit, RunId
 from onward_cli.connected import connected, selecting
 from onward_cli.errors import CommandError
 from onward_cli.exits import Exit
@@ -39,7 +39,7 @@ def list_runs(
     client: SyncClient,
     wanted: RunsWanted,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    limit: Limit = 50,
     output: Output = Format.TABLE,
     watch: Watch = False,
     quiet: Quiet = False,

@@ -11,7 +11,7 @@ import typer
 from onward import SyncClient
 from onward.timetable import ScheduleRecord
 
-from onward_cli.arguments import FunctionId
+from onward_cli.arguments import FunctionId, Limit
 from onward_cli.connected import connected, moment, moment_of
 from onward_cli.errors import CommandError
 from onward_cli.lines import clock_time
@@ -40,7 +40,7 @@ def list_schedules(
     client: SyncClient,
     *,
     function: Annotated[str | None, typer.Option("--function", help="Schedules of this function.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    limit: Limit = 50,
     output: Output = Format.TABLE,
     watch: Watch = False,
 ) -> None:

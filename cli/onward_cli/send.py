@@ -14,25 +14,30 @@ import typer
 from onward_cli.errors import CommandError, guarded
 from onward_cli.options import Insecure, Output, Quiet, TokenFile, Url, Verbose, client_of
 from onward_cli.output import Format, write_rows
+from onward_cli.reaching import CaFile, ClientCert, ClientKey, Proxy
 
 if TYPE_CHECKING:
     from onward import SyncClient
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+DELAY_MS_MAX = 366 * 24 * 3_600_000
+
 
 def _duration(text: str | None) -> str | None:
     try:
-        _delay_ms(text)
+        delay_ms = _delay_ms(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}; write it like 90s, 10m or 2d") from error
+    if delay_ms > DELAY_MS_MAX:
+        raise typer.BadParameter(f"{text!r} is more than 366 days")
     return text
 
 
 def _time(text: str | None) -> str | None:
     try:
         _at_ms(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is no time; write it like 2026-11-23T08:00") from None
     return text
 
@@ -68,6 +73,10 @@ def send(
     url: Url = None,
     token_file: TokenFile = None,
     insecure: Insecure = False,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
     output: Output = Format.TABLE,
     verbose: Verbose = False,
 ) -> None:
@@ -75,7 +84,8 @@ def send(
     from onward import Event
 
     event = Event(name, read_json(data), id=id, key=key, at_ms=_at_ms(at), delay_ms=_delay_ms(delay))
-    with client_of(url, token_file, insecure=insecure) as client:
+    way = {"proxy": proxy, "ca_file": ca_file, "client_cert": client_cert, "client_key": client_key}
+    with client_of(url, token_file, insecure=insecure, **way) as client:
         [sent] = client.send(event)
         runs = [run.id for run in sent.runs]
         if not runs and not quiet:

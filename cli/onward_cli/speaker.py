@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onward.connection.guard import Guard
 
-GOODBYE_S = 3.0
-"""For telling of a death: about two attempts to connect. Without it the engine learns of it a second later."""
+NEWS_S = 30
+"""So long a goodbye is tried to be said: then the engine has found out by itself."""
 
 
 def load() -> None:
@@ -50,10 +50,23 @@ class Speaker:
             self._tell(self._holding.cancel)
 
     def say_bye(self, reason: str, exit_status: int | None = None) -> None:
-        """Tell that the process is dead, or given up; returns when the engine has heard it, or does not listen."""
+        """Begin to tell that the process is dead, or given up."""
         if self._guard is not None:
-            self._tell(self._guard.bye, reason, exit_status)
-            self._thread.join(GOODBYE_S)
+            self._tell(self._bye, self._guard, reason, exit_status)
+
+    def join(self, seconds: float) -> None:
+        """Return when the engine has heard it, wants to hear nothing, or does not listen for so long."""
+        self._thread.join(seconds)
+
+    @property
+    def is_speaking(self) -> bool:
+        """Tell whether there is still something to say."""
+        return self._thread.is_alive()
+
+    def _bye(self, guard: Guard, reason: str, exit_status: int | None) -> None:
+        guard.bye(reason, exit_status)
+        if self._holding is not None:
+            asyncio.get_running_loop().call_later(NEWS_S, self._holding.cancel)
 
     def _tell(self, call: Callable[..., object], *args: object) -> None:
         assert self._loop is not None, "it was started"
@@ -72,17 +85,21 @@ class Speaker:
             self._is_ready.set()
 
     async def _speak(self) -> None:
+        import msgspec
+        from onward.connection.dialer import Dialer
         from onward.connection.guard import Guard
-        from onward.connection.link import Dialer, Refused
+        from onward.connection.link import Refused
         from onward.errors import ConfigError
+        from onward.settings import Settings
         from onward.watch import Identity
 
         about = self._about
+        settings = msgspec.convert(about["settings"], Settings)
         identity = Identity(about["instance"], about["session"], about["generation"], about["beat_ms"])
         self._loop = asyncio.get_running_loop()
         self._guard = Guard(
             identity,
-            dial=Dialer(about["url"], lambda: str(about["token"])),
+            dial=Dialer(settings.url, settings.token, settings.way),
             uniform=random.SystemRandom().uniform,
             clock_ms=lambda: time.monotonic_ns() // 1_000_000,
         )

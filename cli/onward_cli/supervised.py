@@ -9,15 +9,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from onward_cli.pulse import Pulse, PulseWatch
-from onward_cli.supervisor import VARIABLE
+from onward_cli.child import VARIABLE
+from onward_cli.plan import Plan
+from onward_cli.pulse import Pulse
+from onward_cli.pulse_watch import PulseWatch
 
 if TYPE_CHECKING:
+    from onward.settings import Settings
     from onward.watch import Identity
     from onward.worker import Worker
-
-    from onward_cli.logs import LogFormat
 
 _PR_SET_PDEATHSIG = 1
 
@@ -27,6 +29,19 @@ class Supervisor(NamedTuple):
 
     file: int
     pid: int
+    number: int
+    """Which of the workers below it this one is, from 0."""
+
+    is_first: bool
+    """It has the place to itself: the others come after it."""
+
+    def agree(self, plan: Plan) -> None:
+        """Leave there what the options of this worker say."""
+        Pulse(self.file).agree(plan.encode())
+
+    def tell(self) -> None:
+        """Note there that this process ends because of an error, and has said so."""
+        Pulse(self.file).tell()
 
 
 def take_supervisor() -> Supervisor | None:
@@ -36,42 +51,61 @@ def take_supervisor() -> Supervisor | None:
     words = os.environ.pop(VARIABLE, "").split()
     if not words:
         return None
-    supervisor = Supervisor(int(words[0]), int(words[1]))
+    supervisor = Supervisor(int(words[0]), int(words[1]), int(words[2]), words[3] == "1")
     os.set_inheritable(supervisor.file, False)
     _die_with(supervisor.pid)
+    _leave_stack(supervisor.file)
     return supervisor
 
 
-def watch_for(
-    supervisor: Supervisor, worker: Worker, stall_max_ms: int, log_format: LogFormat, *, verbose: bool
-) -> PulseWatch:
+def watch_for(supervisor: Supervisor, worker: Worker, stall_max_ms: int) -> PulseWatch:
     """Return what shows the worker to its supervisor."""
 
     def introduction(identity: Identity) -> bytes:
         about = {
             **msgspec.structs.asdict(identity),
-            "url": worker.url,
-            "token": worker.token(),
+            "settings": settings_for_guard(worker),
             "stall_max_ms": stall_max_ms,
-            "log_format": log_format.value,
-            "verbose": verbose,
         }
         return msgspec.json.encode(about)
 
-    return Bound(Pulse(supervisor.file), introduction, supervisor.pid)
+    return Bound(Pulse(supervisor.file), introduction, supervisor.pid, lambda: worker.health.idle_ms)
+
+
+def settings_for_guard(worker: Worker) -> Settings:
+    """Return what the supervisor dials with: it reads files itself, at each attempt, and is told the rest."""
+    settings = replace(worker.settings, way=worker.settings.way.settled(worker.url))
+    if worker.token == worker.settings.token:
+        return settings
+    return settings.changed(token=worker.token())  # which asks somebody else
 
 
 class Bound(PulseWatch):
-    """Ends this process soon after its supervisor, on systems that do not do so themselves."""
+    """Ends this process soon after its supervisor, on systems that do not do so themselves. Shows for how long there
+    has been nothing to do.
+    """
 
-    def __init__(self, pulse: Pulse, introduction: Callable[[Identity], bytes], parent: int) -> None:
+    def __init__(
+        self, pulse: Pulse, introduction: Callable[[Identity], bytes], parent: int, idle_ms: Callable[[], int | None]
+    ) -> None:
         super().__init__(pulse, introduction)
         self._parent = parent
+        self._idle_ms = idle_ms
 
     def tick(self) -> None:
         """See `Watch`."""
         _end_without(self._parent)
+        self._pulse.idle(self._idle_ms())
         super().tick()
+
+
+def _leave_stack(file: int) -> None:
+    """A crash in native code leaves the place in Python that led there; whoever has set this up already keeps it."""
+    import faulthandler
+
+    if not faulthandler.is_enabled():
+        Pulse(file).forget_stack()
+        faulthandler.enable(file=file, all_threads=False)
 
 
 def _die_with(parent: int) -> None:

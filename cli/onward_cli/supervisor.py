@@ -1,34 +1,33 @@
-"""The process above a worker: starts it, hands signals on to it, and speaks for it when it cannot.
+"""The process above workers: starts them, hands signals on to them, speaks for those that cannot, and starts dead ones
+again.
 
 A step that holds the interpreter, or blocks the event loop, keeps its worker from saying that it lives, and a killed
-process cannot say that it is dead. Both are seen from here. This process has no connection until then, loads nothing of
-the user's, and ends with the worker: whoever started it decides what comes next.
+process cannot say that it is dead. Both are seen from here. This process has no connection until then and loads nothing
+of the user's. A single worker that dies is not started again: whoever started this process decides what comes next.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import signal
 import sys
-from contextlib import suppress
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+import time
+from typing import TYPE_CHECKING, NoReturn
 
-from onward_cli.pulse import Pulse, make_file, patience_ms
+from onward_cli.child import VARIABLE, Child, reap_strangers
+from onward_cli.fates import Ending, fate_of, has_died, is_over
+from onward_cli.mailbox import SIGNALS, Mailbox
+from onward_cli.plan import Plan
+from onward_cli.sizes import weigh
+from onward_cli.standstill import Standstill
+from onward_cli.succession import Succession
+from onward_cli.voice import Voice
 
 if TYPE_CHECKING:
-    from onward_cli.speaker import Speaker
-
-VARIABLE = "ONWARD_SUPERVISOR"
-"""Tells a worker that it has a supervisor: the page's descriptor, and who that is."""
+    from onward_cli.sources import Sources
 
 POLL_S = 0.5
-HURRY_MS = 1_000  # loading what speaks takes up to this long: with shorter leases it has to be there before
-STACK_LINES_MAX = 40
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
+BUSY_POLL_S = 0.2  # with sizes or files to look at
+_TERMINATED = (-SIGNALS[0], 128 + SIGNALS[0])
 
 
 def is_wanted(arguments: list[str]) -> bool:
@@ -42,7 +41,7 @@ def is_wanted(arguments: list[str]) -> bool:
 
 
 def supervise(command: list[str]) -> int:
-    """Run a command line in a child until it has ended. Returns the status to exit with."""
+    """Run a command line in children until all have ended. Returns the status to exit with."""
     if "onward" in sys.modules:
         _begin_anew(command)
     return Supervisor(Mailbox(), command).run()
@@ -53,225 +52,208 @@ def _begin_anew(command: list[str]) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, *command])  # noqa: S606 - no shell is wanted
 
 
-class Mailbox:
-    """Signals that arrive, in their order. Handlers do nothing but wake up the one who waits."""
-
-    def __init__(self) -> None:
-        self._reader, writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _do_nothing)  # where it is ignored, nobody would learn how a child has ended
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                signal.signal(number, _do_nothing)
-
-    def wait(self, seconds: float) -> list[int]:
-        """Return the signals that have arrived, as soon as there is one."""
-        select.select([self._reader], [], [], seconds)
-        with suppress(BlockingIOError):
-            return list(os.read(self._reader, 256))
-        return []
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """The number is in the mailbox."""
-
-
-class Child:
-    """One worker process, as it is seen from outside."""
-
-    def __init__(self, command: list[str]) -> None:
-        file = make_file()
-        os.set_inheritable(file, True)
-        self.pulse = Pulse(file)
-        self.speaker: Speaker | None = None
-        self.is_blocked = False
-        self.is_named = False
-        self.is_given_up = False
-        self._introduced = b""
-        self._about: dict[str, Any] = {}
-        # A group of its own: Ctrl-C in a terminal reaches this process only, which hands it on once.
-        self.pid = os.posix_spawn(
-            sys.executable, command, {**os.environ, VARIABLE: f"{file} {os.getpid()}"}, setpgroup=0
-        )
-        os.set_inheritable(file, False)
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What the worker has left for the one who speaks for it; empty before it was connected."""
-        introduced = self.pulse.about
-        if introduced != self._introduced:
-            self._introduced, self._about = introduced, json.loads(introduced)
-        return self._about
-
-    @property
-    def patience_ms(self) -> int:
-        """After how long without a tick it is blocked."""
-        return patience_ms(self.about["beat_ms"])
-
-    def ended(self) -> int | None:
-        """Return how it ended, as an exit status; negative is a signal's number. None: it lives."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
-
-    @property
-    def is_stopped(self) -> bool:
-        """Tell whether a signal or a debugger has stopped it. Not known everywhere."""
-        with suppress(OSError), open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] in {"T", "t"}
-        return False
-
-
 class Supervisor:
-    """Watches over workers, and ends when the last one has ended."""
+    """Watches over workers, and ends when the last one has ended.
 
-    def __init__(self, mailbox: Mailbox, command: list[str], processes: int = 1) -> None:
+    One is started first. Its options say how many there are to be; the others follow when the engine has let it in.
+    """
+
+    def __init__(self, mailbox: Mailbox, command: list[str]) -> None:
         self._mailbox = mailbox
-        self._children = [Child(command) for _ in range(processes)]
+        self._command = command
+        self._voice = Voice(Plan())
+        self._children: dict[Child, Standstill] = {}
+        self._succession = Succession()
+        self._sources: Sources | None = None
         self._status = 0
         self._asked = 0  # the newest signal that was handed on
+        self._has_begun = False
+        self._is_waiting = False  # for other code
+        self._parent = os.getppid()
+        self._began_at_ms = monotonic_ms()
+
+    @property
+    def _plan(self) -> Plan:
+        return self._voice.plan
 
     def run(self) -> int:
         """Watch until all have ended; return the status of the last one that did not end well."""
-        while self._children:
+        self._start(0)
+        while self._children or self._succession or self._is_waiting:
             for number in self._mailbox.wait(self._poll_s()):
-                self._hand_on(number)
+                if number in SIGNALS:
+                    self._obey(number)
+            if os.getpid() == 1:
+                reap_strangers([child.pid for child in self._children])
             for child in list(self._children):
                 self._look(child)
+            self._decide()
+            self._start_due()
+        self._voice.finish()
         return self._status
 
     def _poll_s(self) -> float:
         patiences_s = [child.patience_ms / 4_000 for child in self._children if child.about]
-        return min([POLL_S, *patiences_s])
+        due_ms = self._succession.wait_ms(monotonic_ms())
+        is_busy = self._plan.memory_max or self._plan.is_reloading
+        return min([BUSY_POLL_S if is_busy else POLL_S, *patiences_s, *([] if due_ms is None else [due_ms / 1000])])
 
-    def _hand_on(self, number: int) -> None:
-        if number in SIGNALS:
-            self._asked = number
-            for child in self._children:
-                # It is not reaped yet, so the number is still its own. SIGINT in the middle of an import would be
-                # answered with a traceback.
-                os.kill(child.pid, number if child.about else signal.SIGTERM)
+    # -- asked to end
 
-    def _look(self, child: Child) -> None:
-        status = child.ended()
-        if status is not None:
-            self._children.remove(child)
-            self._bury(child, status)
-        elif child.about and not child.pulse.has_left:
-            if child.patience_ms < HURRY_MS:
-                from onward_cli import speaker
+    def _obey(self, number: int) -> None:
+        if not self._children and not self._has_begun:
+            self._status = 128 + number
+        self._end(number)
 
-                speaker.load()
-            age_ms = child.pulse.age_ms
-            if age_ms <= child.patience_ms:
-                self._turns(child)
-            else:
-                self._stands_still(child, age_ms)
+    def _end(self, number: int = SIGNALS[0]) -> None:
+        """Whoever is sent away already has heard the first signal: to it, this would be the second."""
+        for child in self._children:
+            if self._asked or not child.was_sent_away:
+                child.hand_on(number)
+        self._asked = number
+        self._succession.cancel()
+        self._is_waiting = False
 
-    # -- a worker that stands still
+    # -- starting
 
-    def _stands_still(self, child: Child, age_ms: int) -> None:
-        if not child.is_blocked:
-            child.is_blocked = True
-            self._speak_for(child)
-        if not child.is_named:
-            self._name(child, age_ms)
-        if age_ms > child.about["stall_max_ms"] and not child.is_given_up:
-            child.is_given_up = True
-            self._log(child).error("worker is given up, others go on with its runs", seconds=_seconds(age_ms))
-            self._say_bye(child, "stalled")
+    def _start(self, number: int) -> None:
+        child = Child(self._command, number, is_first=not self._has_begun)
+        self._children[child] = Standstill(child, self._voice)
+        if self._sources is not None and not self._has_begun:
+            self._sources.remember()
 
-    def _turns(self, child: Child) -> None:
-        if not child.is_blocked:
-            return
-        child.is_blocked = child.is_named = child.is_given_up = False
-        if child.speaker is not None:
-            child.speaker.release()
-            child.speaker = None
-        self._log(child).info("event loop turns again", pid=child.pid)
+    def _start_due(self) -> None:
+        for number in self._succession.take_due(monotonic_ms()):
+            self._try_to_start(number)
 
-    def _name(self, child: Child, age_ms: int) -> None:
-        """Say what blocks it, as soon as the stack is there; of a process that is stopped there is none."""
-        stack = child.pulse.take_stack()
-        if not stack and not child.is_stopped and age_ms < 2 * child.patience_ms:
-            return
-        child.is_named = True
-        for fields in _named(child, stack):
-            event = "step blocks the event loop" if "step" in fields else "event loop is blocked"
-            self._log(child).warning(
-                "worker is stopped" if child.is_stopped else event, pid=child.pid, seconds=_seconds(age_ms), **fields
+    def _try_to_start(self, number: int) -> None:
+        """A machine that has no memory, or no number, for another process may have it later."""
+        try:
+            self._start(number)
+        except OSError as error:
+            self._succession.note_ending(number, lived_ms=0)
+            self._succession.plan_successor(number, monotonic_ms())
+            self._voice.log().error(
+                "worker cannot be started", reason=error.strerror, again_in_s=self._succession.pause_ms(number) / 1000
             )
 
-    # -- a worker that is dead
+    def _begin(self) -> None:
+        """The first one works: so will the others."""
+        self._has_begun = True
+        if not self._asked:
+            self._succession.plan(range(1, self._plan.processes), monotonic_ms())
 
-    def _bury(self, child: Child, status: int) -> None:
-        """Tell the engine at once, unless the worker has said goodbye itself; then why it ended."""
-        if self._asked and not child.about and status in _TERMINATED:
-            self._status = 128 + self._asked  # it was told to end before it had begun
-            return
-        self._status = 128 - status if status < 0 else status or self._status
-        if child.about and not child.pulse.has_left:
-            if child.speaker is None:
-                self._speak_for(child)
-            self._say_bye(child, "dead", self._status)
-        if status < 0:
-            ended_by = _signal_name(-status)
-            self._log(child).error("worker died", pid=child.pid, signal=ended_by, was_running=_running(child))
+    # -- watching
+
+    def _look(self, child: Child) -> None:
+        ending = child.ending()  # before what it has left is read
+        if not self._has_begun and not child.was_sent_away:
+            self._learn(child)
+        if ending is not None:
+            del self._children[child]
+            self._bury(child, ending)
+            child.close()
         elif child.about and not child.pulse.has_left:
-            self._log(child).error("worker died", pid=child.pid, exit_status=status, was_running=_running(child))
+            self._children[child].look()
 
-    # -- speaking
+    def _learn(self, child: Child) -> None:
+        """Read what the first one has understood of its options, and see whether it works."""
+        if (plan := child.plan) is not None:
+            self._voice.plan = plan
+        if self._plan.is_reloading and self._sources is None:
+            from onward_cli.sources import Sources
 
-    def _speak_for(self, child: Child) -> None:
-        from onward_cli.speaker import Speaker
+            self._sources = Sources(child.began_at_ns)
+        if child.about:
+            self._begin()
 
-        child.speaker = Speaker(child.about, lambda reason: self._log(child).warning("guard refused", reason=reason))
-        child.speaker.start()
+    def _decide(self) -> None:
+        """See whether somebody has to leave."""
+        if self._asked:
+            return
+        if self._is_over() or (self._plan.is_bound and os.getppid() != self._parent):
+            self._end()
+        elif self._sources is not None and (files := self._sources.changes()):
+            self._reload(files)
+        elif self._plan.memory_max:
+            weigh(list(self._children), self._plan.memory_max, self._voice)
 
-    def _say_bye(self, child: Child, reason: str, exit_status: int | None = None) -> None:
-        if child.speaker is not None:
-            child.speaker.say_bye(reason, exit_status)
-            child.speaker = None
+    def _is_over(self) -> bool:
+        """Who starts for the first time is waited for, who dies again and again is not."""
+        asked = [child for child in self._children if child.about or not self._succession.has_ended(child.number)]
+        idle = [child.pulse.idle_ms if child.about else None for child in asked]
+        known = [ms for ms in idle if ms is not None]
+        ran_ms = monotonic_ms() - self._began_at_ms
+        return is_over(self._plan, ran_ms=ran_ms, idle_ms=min(known) if known and len(known) == len(idle) else None)
 
-    def _log(self, child: Child) -> Any:
-        from onward_cli.logs import LogFormat, configure_logs
+    def _reload(self, files: list[str]) -> None:
+        """All of them leave; the first one of the new code follows when the last one is gone."""
+        self._has_begun = False
+        self._is_waiting = False
+        self._succession.forget()
+        for child in self._children:
+            child.send_away()
+        self._voice.log().info("reloading", changed=files[0], files=len(files))
+        if not self._children:
+            self._succession.plan([0], monotonic_ms())
 
-        if "structlog" not in sys.modules:
-            about = child.about
-            configure_logs(LogFormat(about.get("log_format", "console")), verbose=bool(about.get("verbose")))
-        import structlog
+    # -- a worker that has ended
 
-        return structlog.get_logger("onward.supervisor")
+    def _bury(self, child: Child, ending: Ending) -> None:
+        if self._asked and not ending.had_begun and ending.status in _TERMINATED:
+            if not self._has_begun:
+                self._status = 128 + self._asked  # it was told to end before it had begun
+            return
+        fate = fate_of(ending, self._plan, is_ending=bool(self._asked), has_begun=self._has_begun)
+        if child.about and not ending.had_left and not child.is_given_up:
+            self._say_bye(child, ending)
+        self._succession.note_ending(child.number, child.lived_ms)
+        if has_died(ending):
+            self._report(child, ending, is_again=fate == "again")
+        elif fate == "again" and not child.was_sent_away:
+            self._voice.log(child).warning("worker has left, another one takes its place", pid=child.pid)
+        match fate:
+            case "again":
+                self._start_again(child, ending)
+            case "wait":
+                self._is_waiting = True
+            case "end":
+                self._note_status(ending)
+                self._end()
+            case "done":
+                self._note_status(ending)
+
+    def _note_status(self, ending: Ending) -> None:
+        """A death is no success, also if the process called itself successful."""
+        status = 128 - ending.status if ending.status < 0 else ending.status or int(has_died(ending))
+        self._status = status or self._status
+
+    def _start_again(self, child: Child, ending: Ending) -> None:
+        """One that is too large at once waits as long as one that dies at once."""
+        if not self._plan.is_reloading or self._has_begun:
+            self._succession.plan_successor(child.number, monotonic_ms())
+        elif self._children:
+            return  # all of them begin anew, when the last one is gone
+        elif has_died(ending):
+            self._succession.plan_successor(0, monotonic_ms())
+        else:
+            self._succession.plan([0], monotonic_ms())
+
+    def _say_bye(self, child: Child, ending: Ending) -> None:
+        """Tell the engine at once."""
+        if child.speaker is None:
+            self._voice.speak_for(child)
+        self._voice.say_bye(child, "dead", 128 - ending.status if ending.status < 0 else ending.status)
+
+    def _report(self, child: Child, ending: Ending, *, is_again: bool) -> None:
+        """Say why it died."""
+        child.end_group()
+        self._voice.report(child, ending, self._succession.pause_ms(child.number) / 1000 if is_again else None)
 
 
-def _named(child: Child, stack: str) -> list[dict[str, Any]]:
-    """Return what to say of each step that may be to blame: one if it runs on the loop, otherwise those in threads."""
-    shown = {"stack": _shortened(stack, is_on_loop=child.pulse.is_on_loop)} if stack else {}
-    names = [dict(zip(("run", "function", "step"), name, strict=True)) for name in child.pulse.now]
-    return [{**name, **shown} for name in names] or [shown]
-
-
-def _shortened(stack: str, *, is_on_loop: bool) -> str:
-    """Return the newest calls of the event loop's thread, which comes last; of all threads if it may be any."""
-    text = stack.rpartition("\n\n")[2] if is_on_loop else stack
-    return "\n".join(text.splitlines()[:STACK_LINES_MAX])
-
-
-def _signal_name(number: int) -> str:
-    """Real-time signals have no names."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
-def _running(child: Child) -> list[str]:
-    return [f"step {step} of run {run}" for run, _, step in child.pulse.now]
-
-
-def _seconds(ms: int) -> float:
-    return round(ms / 1000, 1)
+def monotonic_ms() -> int:
+    """Return the machine's monotonic time."""
+    return time.monotonic_ns() // 1_000_000
 
 
 if __name__ == "__main__":

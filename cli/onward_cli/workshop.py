@@ -1,7 +1,5 @@
-"""The processes of `worker dev`: the engine in this one, the worker in a child that is replaced when code changes.
-
-The old worker leaves before the new one starts: it finishes its running steps and hands its runs back, and the new
-one goes on with them from their last step.
+"""The processes of `worker dev`: the engine in this one, and a worker with a supervisor that starts it anew when code
+changes.
 """
 
 from __future__ import annotations
@@ -12,16 +10,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import structlog
 from onward_engine import Engine, Settings
 
 from onward_cli.exits import Exit
 from onward_cli.loops import Signals
-from onward_cli.watch import Snapshot, changed, snapshot
 
-POLL_S = 0.3
 CRASH_PAUSE_S = 1
 DRAIN_TIMEOUT = "5s"  # somebody is waiting to see the change; a step that is cut off runs again
 
@@ -35,73 +30,71 @@ class Workshop:
         self._arguments = arguments
         self._port = port
         self._is_reloading = is_reloading
-        self._folder = Path.cwd()
         self._stopping = asyncio.Event()
         self._worker: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
         """Run engine and worker until a signal asks to stop. Raises what the engine fails with."""
-        signals = Signals(self._finish, self._kill)
+        signals = Signals(self._finish, self._end_at_once)
         async with Engine(Settings(port=self._port, dev=True)) as engine:
             _show_banner(engine)
             serving = asyncio.create_task(self._serve(engine.url))
             failing = asyncio.create_task(engine.ended())
             await asyncio.wait({serving, failing}, return_when=asyncio.FIRST_COMPLETED)
             failing.cancel()
-            await self._end_worker()
-            serving.cancel()
-        return signals.status
+            self._stopping.set()
+            status = await serving
+        return signals.status or status
 
-    async def _serve(self, url: str) -> None:
+    async def _serve(self, url: str) -> int:
+        """Return the status of a worker that cannot start; 0 when it is time to stop."""
         while not self._stopping.is_set():
-            before = snapshot(self._folder)
-            await self._start_worker(url)
-            if not await self._until_change(before):
-                return
-            await self._end_worker()
+            status = await self._work(url)
+            if status in {Exit.USAGE, Exit.IMPORT}:
+                return status
+            if not self._stopping.is_set():
+                await self._is_stopped_within(CRASH_PAUSE_S)
+        return 0
 
-    async def _start_worker(self, url: str) -> None:
-        command = [sys.executable, "-P", "-m", "onward", "run", *self._arguments]
-        self._worker = await asyncio.create_subprocess_exec(
-            *command,
-            *("--url", url, "--drain-timeout", DRAIN_TIMEOUT, "--with-parent", "--no-supervise"),
+    async def _work(self, url: str) -> int:
+        """Start a worker, end it when it is time to, and return how it ended."""
+        self._worker = worker = await asyncio.create_subprocess_exec(
+            *_command([*self._arguments, "--url", url, "--proxy", "direct"], is_reloading=self._is_reloading),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "ONWARD_TOKEN": "", "ONWARD_TOKEN_FILE": ""},
             start_new_session=True,  # Ctrl-C reaches this process only, which then ends both in order
         )
+        ending, stopping = asyncio.create_task(worker.wait()), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self._ask_to_end()
+        return await ending
 
-    async def _until_change(self, before: Snapshot) -> bool:
-        """Return True when the worker has to be started anew, False when it is time to stop."""
-        while not await self._is_stopped_within(POLL_S):
-            if self._is_reloading and (files := changed(before, await asyncio.to_thread(snapshot, self._folder))):
-                _log.info("reloading", changed=files[0].removeprefix(f"{self._folder}/"), files=len(files))
-                return True
-            if self._has_crashed():
-                return not await self._is_stopped_within(CRASH_PAUSE_S)
-        return False
-
-    async def _is_stopped_within(self, seconds: float) -> bool:
+    async def _is_stopped_within(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-        return self._stopping.is_set()
 
-    def _has_crashed(self) -> bool:
-        """A module that cannot be imported waits for a change; a process that was killed does not."""
-        status = None if self._worker is None else self._worker.returncode
-        return status is not None and status not in {Exit.USAGE, Exit.IMPORT}
-
-    async def _end_worker(self) -> None:
+    def _ask_to_end(self) -> None:
         if self._worker is not None and self._worker.returncode is None:
             self._worker.send_signal(signal.SIGTERM)
-            await self._worker.wait()
 
     def _finish(self, number: int) -> None:
         self._stopping.set()
 
-    def _kill(self, number: int) -> None:
-        if self._worker is not None and self._worker.returncode is None:
-            self._worker.kill()
+    def _end_at_once(self, number: int) -> None:
+        self._ask_to_end()
+
+
+def _command(arguments: Sequence[str], *, is_reloading: bool) -> list[str]:
+    worker = [sys.executable, "-P", "-m", "onward", "run", *arguments]
+    worker += ["--drain-timeout", DRAIN_TIMEOUT, "--with-parent"]
+    if hasattr(os, "posix_spawn"):
+        above = [sys.executable, "-P", "-m", "onward_cli.supervisor"]
+        return [*above, *worker, *(["--reload"] if is_reloading else [])]
+    if is_reloading:
+        _log.warning("changed files are not noticed on this system")
+    return [*worker, "--no-supervise"]
 
 
 def _show_banner(engine: Engine) -> None:

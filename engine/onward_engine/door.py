@@ -17,6 +17,13 @@ from .routes import testing as testing_routes
 CONNECT = "/connect"
 EVENTS = "/e"
 
+_NO_UPGRADE = Problem(
+    426,
+    "upgrade_required",
+    "Workers connect here by WebSocket, but the request came without its Upgrade header: something took it out.",
+    headers={"upgrade": "websocket"},
+)
+
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.door")
 
 
@@ -43,6 +50,9 @@ class Door:
             await self._request(scope, receive, send)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == CONNECT:  # whoever asks, and before the token: something on the way has to be mended first
+            await _NO_UPGRADE.response()(scope, receive, send)
+            return
         denial = self._access.denial(scope["path"], scope["headers"], is_socket=False)
         if denial is not None:
             await _problem(denial).response()(scope, receive, send)

@@ -57,6 +57,7 @@ from .sharing import Sharing
 from .signals import Signals
 from .store.port import Boot, Store, StoreFull
 from .timetable import Timetable
+from .tls import CannotEncrypt, Certificates
 from .web import CannotListen, Web
 
 GOAWAY_RECONNECT_MS = 100
@@ -191,7 +192,8 @@ class Engine:
     def url(self) -> str:
         """Return the address for clients and workers."""
         host = self.settings.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "http" if self.settings.tls_cert is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def place(self) -> str:
@@ -260,7 +262,8 @@ class Engine:
             _log.info("runs wait for their workers", runs=held)
 
     async def _listen(self, group: asyncio.TaskGroup) -> None:
-        self._web = Web(self.app, self.settings.limits, self.settings.host, self.settings.port, self._sock)
+        settings = self.settings
+        self._web = Web(self.app, settings.limits, settings.host, settings.port, self._sock, _certificates(settings))
         await self._web.start(group)
 
     async def _leave(self) -> None:
@@ -364,6 +367,17 @@ class Engine:
                 "use 127.0.0.1, or start it with `worker engine start`."
             )
         return Access(None)
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    if settings.tls_cert is None:
+        if settings.tls_key is not None or settings.tls_client_ca is not None:
+            raise CannotListen("A key, or a CA of clients, is of use with a certificate only: add --tls-cert.")
+        return None
+    try:
+        return Certificates(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    except CannotEncrypt as error:
+        raise CannotListen(str(error)) from error
 
 
 def serve(settings: Settings, *, started: Callable[[Engine], None] | None = None) -> None:

@@ -207,7 +207,7 @@ class Gateway:
         if self._is_leaving:
             return Problem(503, "leaving", "This engine is stopping.", retry_after_s=1)
         if SUBPROTOCOL not in scope["subprotocols"]:
-            return Problem(400, "subprotocol", f"Workers speak the WebSocket subprotocol {SUBPROTOCOL}.")
+            return Problem(426, "subprotocol", f"Workers speak the WebSocket subprotocol {SUBPROTOCOL}.")
         return None
 
 

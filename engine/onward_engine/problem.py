@@ -22,6 +22,7 @@ TITLES = {
     413: "Too large",
     415: "Unsupported media type",
     422: "Not valid",
+    426: "Upgrade required",
     429: "Too many requests",
     500: "Internal error",
     503: "Try again",

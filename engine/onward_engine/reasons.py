@@ -13,7 +13,7 @@ from .loads import Loads
 from .model import Item, Run, Status
 from .rates import Rates
 from .rules.flow.entry import kind_of
-from .rules.flow.facts import Queued
+from .rules.flow.facts import AHEAD_MAX, Queued
 from .rules.flow.keys import THROTTLE
 from .rules.flow.known import Known
 from .rules.flow.reasons import Why, why
@@ -40,9 +40,13 @@ class Reasons:
         self._clock = clock
         self._times = settings.times
 
-    async def why(self, run: Run) -> Why:
-        """Say why a run is where it is. The parts of the answer are read one after the other, and a run may move on
-        meanwhile: whoever wants to be sure asks again.
+    async def waits_for(self, run: Run) -> str:
+        """Say in a few words what a run waits for; nothing if it does not."""
+        return "" if run.status.is_terminal else (await self.why(run, ahead_max=0)).waits_for
+
+    async def why(self, run: Run, ahead_max: int = AHEAD_MAX) -> Why:
+        """Say why a run is where it is, and how many of at most `ahead_max` are before it. The parts of the answer are
+        read one after the other, and a run may move on meanwhile: whoever wants to be sure asks again.
         """
         function = self._catalogue.function(run.function)
         known = Known(
@@ -54,7 +58,7 @@ class Reasons:
         )
         if run.status is Status.PARKED:
             known.awaited = tuple(await self._store.awaited(run.id))
-        elif run.status in _QUEUED and (queued := await self._store.queued(run.id)):
+        elif run.status in _QUEUED and (queued := await self._store.queued(run.id, ahead_max)):
             known.queued = queued
             await self._look_closer(known, queued)
         return why(known)

@@ -112,6 +112,16 @@ class Settings:
     """Where whoever answers callbacks finds the engine, such as "https://engine.example.com". Empty: where each worker
     finds it."""
 
+    tls_cert: Path | None = None
+    """The engine's certificate, with those between it and the root: then it speaks TLS only. Read again when it has
+    changed, as the other two are."""
+
+    tls_key: Path | None = None
+    """Its key. None: it is in the same file."""
+
+    tls_client_ca: Path | None = None
+    """Clients have to show a certificate of one of these. None: they are asked for none."""
+
     dev: bool = False
     token: str | None = field(default=None, repr=False)
     """The admin token. None: the one in `token_file`, made at the first start."""

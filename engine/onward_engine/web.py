@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from ssl import SSLContext
 
 import uvicorn
 from onward_protocol.limits import Limits
@@ -13,6 +15,7 @@ from starlette.types import ASGIApp
 
 from .service import Service
 from .sockets import Socket
+from .tls import Certificates
 
 
 class CannotListen(Exception):
@@ -22,11 +25,19 @@ class CannotListen(Exception):
 class Web(Service):
     """Listens from `start` to `stop`; `port` is the real one, also if 0 was asked for."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, host: str, port: int, sock: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        host: str,
+        port: int,
+        sock: socket.socket | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         self._socket = sock
         self._host = host
         self._port = port
-        self._server = uvicorn.Server(_config(app, limits))
+        self._server = uvicorn.Server(_config(app, limits, certificates))
 
     @property
     def port(self) -> int:
@@ -73,7 +84,7 @@ class Web(Service):
                 connection.transport.abort()
 
 
-def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+def _config(app: ASGIApp, limits: Limits, certificates: Certificates | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
@@ -88,7 +99,12 @@ def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         date_header=False,
+        ssl_context_factory=None if certificates is None else _context_of(certificates),
     )
+
+
+def _context_of(certificates: Certificates) -> Callable[[uvicorn.Config, Callable[[], SSLContext]], SSLContext]:
+    return lambda _config, _default: certificates.listening()
 
 
 def _bound(host: str, port: int) -> socket.socket:

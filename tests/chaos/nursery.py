@@ -18,7 +18,8 @@ from pathlib import Path
 
 import structlog
 from onward.checkpoint import PRESETS
-from onward.connection.link import Dial, Dialer
+from onward.connection.dialer import Dialer
+from onward.connection.link import Dial
 from onward.worker import Worker
 from onward_engine import Settings, serve
 

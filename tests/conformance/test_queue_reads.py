@@ -42,6 +42,12 @@ async def test_a_claimable_run_knows_how_many_stand_before_it(driver: Driver) ->
     assert stands == [Queued("ready", 1, driver.now, ahead=ahead) for ahead in range(3)]
 
 
+async def test_no_more_are_counted_before_it_than_are_asked_for(driver: Driver) -> None:
+    runs = [await driver.start("work") for _ in range(3)]
+    assert await driver.store.queued(runs[-1], 1) == Queued("ready", 1, driver.now, ahead=1)
+    assert await driver.store.queued(runs[-1], 0) == Queued("ready", 1, driver.now, ahead=0)
+
+
 async def test_a_run_in_line_counts_those_of_its_own_line(driver: Driver) -> None:
     await driver.register(KEYED)
     runs = {customer: [await one_of(driver, customer) for _ in range(3)] for customer in ("ann", "bob")}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from onward_engine.model import Item, Run, Status
-from onward_engine.rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
+from onward_engine.rules.flow.facts import AHEAD_MAX, Awaited, Backlog, Holders, Line, Queued
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
     HOLDERS_PAGE,
@@ -115,8 +115,8 @@ class Reopened:
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
         return await self._ask(lambda store: store.items(kind, owner, after, limit))
 
-    async def queued(self, run: str) -> Queued | None:
-        return await self._ask(lambda store: store.queued(run))
+    async def queued(self, run: str, ahead_max: int = AHEAD_MAX) -> Queued | None:
+        return await self._ask(lambda store: store.queued(run, ahead_max))
 
     async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
         return await self._ask(lambda store: store.holders(flow_key, limit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from onward import Event, SyncClient
 from onward_cli.heartbeat import look
 
 from tests.support.manifests import DEPLOY, one, pods, settings_of
-from tests.support.processes import System, wait_for
+from tests.support.pod import POD, TOOLS, PodNetwork, may_make_pods
+from tests.support.processes import System, child_of, wait_for
 from tests.support.tunnel import Tunnels
 
 OVERLAY = "overlays/production"
+QUICK = Path(__file__).with_name("image")
 PROGRAM = str(Path(sys.executable).with_name("worker"))
 
 # What the kubelet makes of the securityContext: user 65532 without capabilities, all read-only but what is mounted.
@@ -55,20 +58,23 @@ class Containers(System):
     writable: tuple[Path, ...] = ()
     """If set, processes are confined, and write there only."""
 
+    before: tuple[str, ...] = ()
+    """What stands before a worker's command line: something that confines it further."""
+
+    app: Path = DEPLOY / "compose"
+    """A folder in which only the user's code can be, as /app of the image."""
+
     def start(self, owner: str, log: str, **changed: str) -> subprocess.Popen[bytes]:
         [container] = pods(OVERLAY)[owner]["containers"]
         plain = {name: value for name, value in os.environ.items() if not name.startswith("ONWARD_")}
         settings = {**plain, **settings_of(OVERLAY, owner), **changed, "WRITABLE": " ".join(map(str, self.writable))}
-        command = [*(CONFINE if self.writable else ()), *(["-"] if self.writable else ()), PROGRAM, *container["args"]]
+        before = self.before if owner == "onward-worker" else ()
+        confine = (*CONFINE, "-") if self.writable else ()
+        command = [*before, *confine, PROGRAM, *container["args"]]
         with self.home.joinpath(f"{log}.log").open("ab") as out:
             child = subprocess.Popen(command, cwd=self.app, env=settings, stdout=out, stderr=out)
         self.started.append(child)
         return child
-
-    @property
-    def app(self) -> Path:
-        """A folder in which only the user's code can be, as /app of the image."""
-        return DEPLOY / "compose"
 
     def start_engine(self) -> subprocess.Popen[bytes]:
         child = self.start(
@@ -150,6 +156,13 @@ def test_a_worker_behind_a_proxy_reaches_an_engine_that_only_the_proxy_can_find(
         assert set(proxy.asked) == {f"engine.test:{system.port}"}
 
 
+def may_do_nothing(pid: int) -> bool:
+    """Tell whether a process has no capabilities, and a root file system that cannot be written."""
+    roots = [line.split() for line in Path(f"/proc/{pid}/mounts").read_text().splitlines()]
+    is_read_only = next(options for _, place, _, options, *_ in roots if place == "/").startswith("ro,")
+    return is_read_only and "CapEff:\t0000000000000000" in Path(f"/proc/{pid}/status").read_text()
+
+
 @pytest.mark.skipif(not may_confine(), reason="this machine makes no namespaces for us")
 def test_worker_and_engine_need_no_more_than_the_security_context_gives_them(tmp_path: Path) -> None:
     tmp_path.joinpath("admin.token").write_text("onw_admin_of_a_secret\n")
@@ -163,11 +176,81 @@ def test_worker_and_engine_need_no_more_than_the_security_context_gives_them(tmp
         [sent] = system.client.send(Event("shop/order.placed", {"order": "o1"}))
         assert sent.runs[0].result(timeout="20s") == ["paid o1", "sent o1"]
         for process in (engine, worker):
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            assert "CapEff:\t0000000000000000" in status
-            roots = [line.split() for line in Path(f"/proc/{process.pid}/mounts").read_text().splitlines()]
-            assert next(options for _, place, _, options, *_ in roots if place == "/").startswith("ro,")
+            assert may_do_nothing(process.pid)
         assert look("ready", f"/proc/{worker.pid}/root{tmp_path}/run") == ""
         for process in (worker, engine):
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
+
+
+RUNS = 1_000
+PROBE_S = 0.030
+"""Of a processor, not of a clock: other tests may run beside this one."""
+
+
+@pytest.mark.skipif(not may_make_pods(), reason=f"pods are made with {', '.join(TOOLS)} on Linux")
+def test_a_pod_that_nobody_can_reach_and_that_reaches_a_proxy_only_runs_a_thousand_runs(tmp_path: Path) -> None:
+    words = b64encode(b"user:password").decode()
+    tmp_path.joinpath("admin.token").write_text("onw_admin_of_a_secret\n")
+    folders = [tmp_path / name for name in ("run", "tmp")]
+    for folder in folders:
+        folder.mkdir()
+    with PodNetwork() as network, Tunnels(f"Basic {words}", network.proxy) as proxy, Containers(tmp_path) as system:
+        system.app, system.before = QUICK, tuple(network.confined(writable=folders))
+        system.start_engine()
+        way = {
+            "ONWARD_URL": f"http://engine.test:{system.port}",
+            "ONWARD_INSECURE": "true",
+            "HTTPS_PROXY": f"http://user:password@{network.proxy_address}",
+        }
+        shell = system.start_worker(**way, TMPDIR=str(tmp_path / "tmp"))
+        connected(system.client)
+        sent = system.client.send(*[Event("shop/order.placed", {"order": f"o{number}"}) for number in range(RUNS)])
+        runs = [run for one in sent for run in one.runs]
+        assert [run.result(timeout="30s") for run in runs] == [[f"paid o{n}", f"sent o{n}"] for n in range(RUNS)]
+        assert set(proxy.asked) == {f"engine.test:{system.port}"}
+
+        worker = child_of(shell)
+        assert may_do_nothing(worker)
+        assert "Uid:\t65532\t" in said_by(*in_pod(worker, "cat", "/proc/self/status"))
+        assert said_by(*network.inside("ss", "--no-header", "--listening", "-tuwx")) == ""
+        assert probe_s(worker, tmp_path / "run") <= PROBE_S
+        assert "✓ tunnel" in said_by(*in_pod(worker, PROGRAM, "doctor"), **way, ONWARD_TOKEN=system.token)
+        os.kill(worker, signal.SIGTERM)
+        assert shell.wait(10) == 0
+
+
+@pytest.mark.skipif(not may_make_pods(), reason=f"pods are made with {', '.join(TOOLS)} on Linux")
+def test_a_pod_of_these_tests_lets_nobody_in_even_where_somebody_listens() -> None:
+    listen = "import socket; s = socket.create_server(('', 4000)); print(1, flush=True); s.accept()"
+    knock = f"import socket; socket.create_connection(('{POD}', 4000), 0.5)"
+    with PodNetwork() as network:
+        listener = subprocess.Popen(network.inside(sys.executable, "-c", listen), stdout=subprocess.PIPE)
+        assert listener.stdout is not None
+        listener.stdout.readline()
+        ended = subprocess.run(
+            network.outside(sys.executable, "-c", knock), capture_output=True, text=True, check=False
+        )
+        listener.kill()
+        listener.communicate()
+    assert "timed out" in ended.stderr
+
+
+def in_pod(pid: int, *command: str) -> list[str]:
+    """Return a command line that runs a command as `kubectl exec` does, in the container of a process."""
+    return ["nsenter", f"--target={pid}", "--user", "--preserve-credentials", "--mount", "--net", *command]
+
+
+def said_by(*command: str, **changed: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **changed}).stdout
+
+
+def probe_s(worker: int, folder: Path) -> float:
+    """Return what a probe takes, in seconds of a processor: the least of several, as caches are warm on a node."""
+    took = list[float]()
+    for _ in range(20):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert said_by(*in_pod(worker, PROGRAM, "probe", "ready"), ONWARD_RUN_DIR=str(folder)) == "ready\n"
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(took)

@@ -9,7 +9,7 @@ from pathlib import Path
 from onward.testing import TestEngine
 from onward_cli.commands import COMMANDS
 
-from tests.support.manifests import DEPLOY, K8S, OVERLAYS, ROOT, judged_by, parts, pods, rendered, tool
+from tests.support.manifests import DEPLOY, K8S, OVERLAYS, ROOT, judged_by, parts, pods, rendered, settings_of, tool
 from tests.support.pages import Page
 
 PAGE = Page("docs/deploy.md")
@@ -57,10 +57,20 @@ def test_its_commands_of_ours_exist() -> None:
 def test_it_makes_every_secret_that_a_manifest_wants() -> None:
     made = set(re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", "\n".join(LINES)))
     wanted = {name for pair in map(secrets_of, OVERLAYS) for names in pair for name in names if name}
-    assert {name for name, _ in made} == wanted
+    of_files = set(re.findall(r"create secret generic (\S+) --from-file=", "\n".join(LINES)))
+    assert {name for name, _ in made} | of_files == wanted
     assert dict(made)["onward-token"] == "token"
     for name, key in made - {("onward-token", "token")}:
         assert f"key: {key}\n              name: {name}" in manifests()
+
+
+def test_secrets_of_files_have_those_that_the_settings_name() -> None:
+    for name in ("onward-engine", "onward-worker"):
+        [line] = [line for line in LINES if f"generic {name}-tls " in line]
+        used = {
+            text for text in settings_of("overlays/mutual-tls", name).values() if text.startswith("/run/secrets/tls")
+        }
+        assert {f"/run/secrets/tls/{file}" for file in re.findall(r"--from-file=(\S+)=", line)} == used
 
 
 def test_the_image_of_the_page_passes_the_linter_and_builds_on_ours(tmp_path: Path) -> None:
@@ -73,7 +83,8 @@ def test_the_image_of_the_page_passes_the_linter_and_builds_on_ours(tmp_path: Pa
 def test_the_settings_that_it_explains_are_those_of_the_manifests() -> None:
     explained = set(re.findall(r"`((?:ONWARD|HTTPS)_\w+)`", PAGE.text))
     assert set(re.findall(r"name: ((?:ONWARD|HTTPS)_\w+)", manifests())) <= explained | {
-        *("ONWARD_HOST", "ONWARD_DB", "ONWARD_ADMIN_TOKEN_FILE"),  # the engine's own, which its --help explains
+        *("ONWARD_HOST", "ONWARD_DB", "ONWARD_ADMIN_TOKEN_FILE"),
+        *("ONWARD_TLS_CERT", "ONWARD_TLS_KEY", "ONWARD_TLS_CLIENT_CA"),  # the engine's own, which its --help explains
     }
 
 

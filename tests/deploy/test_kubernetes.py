@@ -27,7 +27,7 @@ from tests.support.manifests import (
 )
 
 FOLDERS = [f"overlays/{name}" for name in OVERLAYS] + [f"engine/{name}" for name in ENGINES]
-WITH_ENGINE = ["overlays/dev", "overlays/production", *(f"engine/{name}" for name in ENGINES)]
+WITH_ENGINE = ["overlays/dev", "overlays/mutual-tls", "overlays/production", *(f"engine/{name}" for name in ENGINES)]
 WORKERS = [(f"overlays/{name}", "onward-worker") for name in OVERLAYS]
 PODS = [*WORKERS, *((folder, "onward-engine") for folder in WITH_ENGINE)]
 KUBERNETES = ("1.29.0", "1.33.0", "1.37.0")
@@ -189,6 +189,27 @@ def test_every_setting_is_one_of_the_command(folder: str, name: str) -> None:
     shown = CliRunner().invoke(app, [command, *(rest[:1] if command == "engine" else []), "--help"]).stdout
     settings = {setting for setting in settings_of(folder, name) if setting.startswith("ONWARD_")}
     assert settings <= set(re.findall(r"ONWARD_\w+", shown))
+
+
+def test_with_mutual_tls_both_sides_have_the_files_that_their_settings_name() -> None:
+    folder = "overlays/mutual-tls"
+    assert settings_of(folder, "onward-worker")["ONWARD_URL"] == "https://onward-engine:8484"
+    assert "ONWARD_INSECURE" not in settings_of(folder, "onward-worker")
+    for name, used in (
+        ("onward-worker", {"ONWARD_CA_FILE", "ONWARD_CLIENT_CERT", "ONWARD_CLIENT_KEY"}),
+        ("onward-engine", {"ONWARD_TLS_CERT", "ONWARD_TLS_KEY", "ONWARD_TLS_CLIENT_CA"}),
+    ):
+        [mount] = [mount for mount in container_of(folder, name)["volumeMounts"] if mount["name"] == "tls"]
+        [volume] = [volume for volume in pods(folder)[name]["volumes"] if volume["name"] == "tls"]
+        files = {settings_of(folder, name)[setting] for setting in used}
+        assert files == {f"{mount['mountPath']}/{file}" for file in ("ca.crt", "tls.crt", "tls.key")}
+        assert volume["secret"]["secretName"] == f"{name}-tls"
+
+
+def test_an_engine_that_wants_certificates_is_probed_without_one() -> None:
+    container = container_of("overlays/mutual-tls", "onward-engine")
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert (container[probe]["tcpSocket"], "httpGet" in container[probe]) == ({"port": "http"}, False)
 
 
 def test_keda_counts_workers_by_the_slots_that_one_has_and_decides_alone() -> None:

@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 
 from onward import App, Concurrency, Context, EventType, Retry, Singleton
-from onward.connection.link import Dialer
+from onward.connection.dialer import Dialer
 from onward.worker import Worker
 
 from tests.chaos.nursery import Child, log_to, loop_factory, start

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from msgspec.structs import replace
+from onward.connection.dialer import Dialer
 from onward.connection.guard import Guard
-from onward.connection.link import Dialer, Refused
+from onward.connection.link import DialFailed, Link, Refused
 from onward.watch import Identity
 from onward_engine.model import Status
 
+from tests.support import Network, simulate
 from tests.support.cluster import URL, WorkerProcess
 from tests.support.ledger import now_ms
 from tests.support.stage import Stage, play, until
@@ -207,3 +209,25 @@ def test_who_does_not_know_the_session_is_no_guard(wrong: dict[str, str]) -> Non
             await guard.hold()
 
     play(scene)
+
+
+def test_a_guard_comes_back_when_it_was_told_to() -> None:
+    tried_at_s: list[float] = []
+
+    async def busy() -> Link:
+        tried_at_s.append(asyncio.get_running_loop().time())
+        raise DialFailed("the engine answered HTTP 503", 7_000)
+
+    async def main(network: Network) -> None:
+        guard = Guard(
+            Identity("wrk_a", "ses_a", 1, 5_000),
+            dial=busy,
+            uniform=lambda low, _: low,
+            clock_ms=lambda: round(asyncio.get_running_loop().time() * 1000),
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(15):
+                await guard.hold()
+
+    simulate(main)
+    assert [round(at_s - tried_at_s[0]) for at_s in tried_at_s] == [0, 7, 14]

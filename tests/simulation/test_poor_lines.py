@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from onward import App, Context, step
 from onward.client import Client
-from onward.connection.link import Dialer, Link
+from onward.connection.dialer import Dialer
+from onward.connection.link import Link
 from onward.worker import Worker
 from onward_engine.engine import Engine
 from onward_engine.settings import Settings

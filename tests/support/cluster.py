@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from onward.checkpoint import Checkpoint
-from onward.connection.link import Dial, Dialer
+from onward.connection.dialer import Dialer
+from onward.connection.link import Dial
 from onward.worker import Worker
 from onward_engine.engine import Engine
 from onward_engine.settings import Bounds, Settings

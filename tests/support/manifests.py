@@ -59,7 +59,12 @@ def rendered(folder: str) -> str:
 
 def parts(folder: str) -> list[Manifest]:
     """Return the objects that a folder makes."""
-    return [msgspec.yaml.decode(document, type=dict[str, Any]) for document in rendered(folder).split("\n---\n")]
+    return parts_of(rendered(folder))
+
+
+def parts_of(manifests: str) -> list[Manifest]:
+    """Return the objects that manifests are."""
+    return [msgspec.yaml.decode(document, type=dict[str, Any]) for document in manifests.split("\n---\n")]
 
 
 def one(folder: str, kind: str, name: str) -> Manifest:

@@ -17,12 +17,16 @@ All Python blocks of a page are one program, in the order of the page. What nobo
 from __future__ import annotations
 
 import ast
+import atexit
 import itertools
 import re
+import shutil
 import sys
 from collections.abc import Iterator
+from functools import cache
 from inspect import isawaitable
 from pathlib import Path
+from tempfile import mkdtemp
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +52,11 @@ class Page:
         return {found[1]: source for found, source in named if found}
 
     def program(self) -> ModuleType:
-        """Return a new module in which all Python blocks were executed; tracebacks name the lines of the page."""
+        """Return a new module in which all Python blocks were executed; tracebacks name the lines of the page. Other
+        processes can import it by its name.
+        """
         module = ModuleType(f"{self.path.stem}_page_{next(_numbers)}")
+        _folder().joinpath(f"{module.__name__}.py").write_text("\n".join(self.blocks("python")), encoding="utf-8")
         sys.modules[module.__name__] = module  # types are looked up by its name
         for line, source in self._blocks("python"):
             code = compile("\n" * line + source, str(self.path), "exec", dont_inherit=True)
@@ -73,3 +80,12 @@ class Page:
         for found in _BLOCK.finditer(self.text):
             if found[1] == language:
                 yield self.text.count("\n", 0, found.start(2)), found[2]
+
+
+@cache
+def _folder() -> Path:
+    """Return where the programs of this process stand as files."""
+    folder = mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sys.path.append(folder)
+    return Path(folder)

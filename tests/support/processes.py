@@ -141,8 +141,13 @@ def kill(child: subprocess.Popen[bytes]) -> None:
 
 def child_of(supervisor: subprocess.Popen[bytes]) -> int:
     """Return the worker below a supervisor. Linux only."""
-    [child] = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
-    return int(child)
+    [child] = children_of(supervisor)
+    return child
+
+
+def children_of(supervisor: subprocess.Popen[bytes]) -> list[int]:
+    """Return the workers below a supervisor. Linux only."""
+    return [int(pid) for pid in Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()]
 
 
 def is_alive(pid: int) -> bool:

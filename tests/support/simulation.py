@@ -1,6 +1,7 @@
 """Run real asyncio code from beginning to end in virtual time on a virtual network, all from one seed."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -46,6 +47,7 @@ class SimulatedLoop(VirtualLoop):
     def __init__(self, seed: int, *, shuffle: bool, passes_max: int) -> None:
         super().__init__(stream(seed, "order"), shuffle=shuffle, passes_max=passes_max)
         self.network = Network(self, stream(seed, "network"))
+        self._connected: dict[socket.socket, socket.socket] = {}
 
     async def create_server(  # type: ignore[override]  # one signature for asyncio's many overloads
         self,
@@ -77,13 +79,20 @@ class SimulatedLoop(VirtualLoop):
         ssl: object = None,
         **_: object,
     ) -> tuple[VirtualTransport, P]:
-        """Connect over the network, or use what `Network.dial` returned."""
+        """Connect over the network, or use what `Network.dial` returned, or a socket that `sock_connect` connected."""
         _refuse_tls(ssl)
         if sock is None:
             sock = await self.network.dial(host or "127.0.0.1", port or 0)
+        elif isinstance(sock, socket.socket):
+            sock.close()
+            sock = self._connected.pop(sock, sock)
         transport = _virtual(sock).transport
         assert transport is not None
         return transport, await self._attach(transport, protocol_factory)
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect over the network, for a real socket that stays as it is."""
+        self._connected[sock] = await self.network.dial(*address)
 
     async def _attach(self, transport: VirtualTransport, protocol_factory: Callable[[], P]) -> P:
         protocol = protocol_factory()

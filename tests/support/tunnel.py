@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from threading import Event, Thread
@@ -11,12 +13,19 @@ from typing import Self
 
 
 class Tunnels:
-    """Opens tunnels for whoever has the right words; `asked` are the targets that were asked for. Runs in a thread."""
+    """Opens tunnels for whoever has the right words; `asked` are the targets that were asked for. Runs in a thread, on
+    a port of its own or a socket that listens somewhere else; with `tls` it is an https proxy.
+    """
 
-    def __init__(self, authorization: str = "") -> None:
+    def __init__(
+        self, authorization: str = "", listening: socket.socket | None = None, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.asked: list[str] = []
         self.port = 0
+        self._writers: list[StreamWriter] = []
         self._authorization = authorization
+        self._tls = tls
+        self._listening = listening or socket.create_server(("127.0.0.1", 0))
         self._is_open = Event()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_until_complete, args=(self._serve(),))
@@ -35,7 +44,7 @@ class Tunnels:
 
     async def _serve(self) -> None:
         self._ending = asyncio.Event()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connected, sock=self._listening, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._is_open.set()
         await self._ending.wait()
@@ -44,6 +53,9 @@ class Tunnels:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
         request, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
@@ -53,8 +65,12 @@ class Tunnels:
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n")
             writer.close()
             return
-        there, onward = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await self._join(reader, writer, int(target.rpartition(":")[2]), b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async def _join(self, reader: StreamReader, writer: StreamWriter, port: int, answer: bytes) -> None:
+        there, onward = await asyncio.open_connection("127.0.0.1", port)
+        self._writers += [writer, onward]
+        writer.write(answer)
         with suppress(ConnectionError):
             await asyncio.gather(_pump(reader, onward), _pump(there, writer))
 

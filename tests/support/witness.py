@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 from onward_engine.model import Item, Run
-from onward_engine.rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
+from onward_engine.rules.flow.facts import AHEAD_MAX, Awaited, Backlog, Holders, Line, Queued
 from onward_engine.store.memory import MemoryStore
 from onward_engine.store.port import (
     HOLDERS_PAGE,
@@ -211,8 +211,8 @@ class WitnessedStore:
     async def items(self, kind: str, owner: str, after: str = "", limit: int = ITEMS_PAGE) -> list[Item]:
         return await self._store.items(kind, owner, after, limit)
 
-    async def queued(self, run: str) -> Queued | None:
-        return await self._store.queued(run)
+    async def queued(self, run: str, ahead_max: int = AHEAD_MAX) -> Queued | None:
+        return await self._store.queued(run, ahead_max)
 
     async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
         return await self._store.holders(flow_key, limit)

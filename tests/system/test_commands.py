@@ -437,8 +437,8 @@ def test_an_error_is_one_line_with_a_code_and_one_action(
         (["runs", "show", ""], "it is empty"),
         (["send", "x", "--delay", "soon"], "write it like 90s"),
         (["send", "x", "--at", "soon"], "'soon' is no time"),
-        (["runs", "lst"], "Did you mean 'list'?"),
-        (["function", "list"], "Did you mean 'functions'?"),
+        (["runs", "lst"], "did you mean 'list'?"),
+        (["function", "list"], "did you mean 'functions'?"),
         (["runs", "list", "--limit", "0"], "--limit"),
     ],
 )

@@ -42,18 +42,23 @@ Dev = tuple[System, subprocess.Popen[bytes]]
 def dev(tmp_path: Path) -> Iterator[Dev]:
     tmp_path.joinpath("mine.py").write_text(DEV_APP)
     with System(tmp_path, environment={"PYTHONPATH": str(ROOT), "ONWARD_TOKEN_FILE": ""}) as system:
-        with tmp_path.joinpath("dev.log").open("wb") as out:
-            started = subprocess.Popen(
-                [sys.executable, "-m", "onward", "dev", "mine:functions", "--port", str(system.port)],
-                cwd=tmp_path,
-                env={**os.environ, **system.environment, "HOME_OF_TEST": str(tmp_path)},
-                stdout=out,
-                stderr=out,
-            )
-        system.started.append(started)
+        started = start_dev(system)
         tmp_path.joinpath("admin.token").touch()  # a development engine asks nobody
         wait_for(lambda: "] connected" in system.log("dev"), "the worker is connected")
         yield system, started
+
+
+def start_dev(system: System, *arguments: str) -> subprocess.Popen[bytes]:
+    with system.home.joinpath("dev.log").open("wb") as out:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "onward", "dev", "mine:functions", "--port", str(system.port), *arguments],
+            cwd=system.home,
+            env={**os.environ, **system.environment, "HOME_OF_TEST": str(system.home)},
+            stdout=out,
+            stderr=out,
+        )
+    system.started.append(started)
+    return started
 
 
 def test_a_run_in_flight_goes_on_after_a_reload_with_the_new_code(dev: Dev) -> None:
@@ -73,6 +78,21 @@ def test_a_broken_file_is_shown_and_the_next_change_repairs_it(dev: Dev) -> None
     wait_for(lambda: "error[E0504]" in system.log("dev"), "the error is shown")
     system.home.joinpath("mine.py").write_text(DEV_APP)
     wait_for(lambda: system.log("dev").count("] connected") == 2, "the worker is back")
+
+
+def test_code_that_is_broken_from_the_beginning_waits_for_a_change(tmp_path: Path) -> None:
+    tmp_path.joinpath("mine.py").write_text("this is not Python")
+    with System(tmp_path, environment={"PYTHONPATH": str(ROOT), "ONWARD_TOKEN_FILE": ""}) as system:
+        start_dev(system)
+        wait_for(lambda: "error[E0504]" in system.log("dev"), "the error is shown")
+        tmp_path.joinpath("mine.py").write_text(DEV_APP)
+        wait_for(lambda: "] connected" in system.log("dev"), "the worker is there")
+
+
+def test_without_reload_broken_code_ends_it(tmp_path: Path) -> None:
+    tmp_path.joinpath("mine.py").write_text("this is not Python")
+    with System(tmp_path, environment={"PYTHONPATH": str(ROOT), "ONWARD_TOKEN_FILE": ""}) as system:
+        assert start_dev(system, "--no-reload").wait(20) == 8
 
 
 def test_ctrl_c_ends_engine_and_worker(dev: Dev) -> None:

@@ -94,12 +94,12 @@ def test_as_many_runs_are_listed_as_were_asked_for(system: System) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["runn"], 2, "Did you mean 'run'?"),
-        (["runs", "show", ""], 2, "'RUN': it is empty"),
+        (["runn"], 2, "did you mean 'run'?"),
+        (["runs", "show", ""], 2, "RUN: it is empty"),
         (["runs", "wait", "run_x", "--timeout", "soon"], 2, "'soon' is not a duration"),
         (["runs", "list", "--url", "http://127.0.0.1:port"], 2, "is no URL"),
         (["engine", "start", "--port", "99999"], 2, "99999"),
-        (["dev", APP, "--concurrency", "0"], 2, "0 is not in the range"),
+        (["dev", APP, "--concurrency", "0"], 2, "--concurrency is 1 to 10000"),
         (["run", APP, "--checkpoint", "nonsense"], 2, "option 'checkpoint': 'nonsense' is none of the presets"),
         (["dev", APP, "--checkpoint", "window=all"], 2, "option 'checkpoint': window is a whole number"),
         (["send", "test/go", "-"], 2, "'stdin' is not UTF-8"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import System, child_of, kill, ledger_of, wait_for
+from tests.support.processes import System, child_of, children_of, kill, ledger_of, wait_for
 
 APP = "tests.system.apps.blocking:functions"
 
@@ -137,6 +137,21 @@ def test_a_worker_that_stands_still_gets_no_new_runs(system: System) -> None:
     join(system, log="spare")
     assert run.result(timeout=10) == "a"
     os.kill(child_of(worker), signal.SIGCONT)
+
+
+def test_one_of_several_that_stands_still_for_too_long_is_ended_and_replaced(system: System) -> None:
+    supervisor = system.command(
+        *("run", APP, "--log-format", "json", "--processes", "2", "--stall-limit", "2s"), log="worker"
+    )
+    wait_for(lambda: len(system.client.list_workers()) == 2, "both are connected")
+    victim, other = children_of(supervisor)
+    os.kill(victim, signal.SIGSTOP)
+    assert "stood still" in logged(system, "worker died")["cause"]
+    wait_for(lambda: len(children_of(supervisor)) == 2, "another one takes its place")
+    assert victim not in children_of(supervisor)
+    assert other in children_of(supervisor)
+    wait_for(lambda: len(system.client.list_workers()) == 2, "both are connected")
+    assert "guard refused" not in system.log("worker")
 
 
 def test_a_dead_worker_is_reported_with_how_it_died(system: System) -> None:

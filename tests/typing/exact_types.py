@@ -56,7 +56,7 @@ assert_type(orders.process_order, Function[Order, str])
 assert_type(crawler.crawl, Function[Batch, int])
 
 
-@step(id="total")
+@step(id="total", executor="process")
 def total(page: Page, /) -> int:
     return page.words
 

@@ -35,7 +35,8 @@ O_co = TypeVar("O_co", covariant=True)
 
 
 class Client:
-    """A client of the engine. Without arguments ONWARD_URL, ONWARD_TOKEN and ONWARD_TOKEN_FILE decide.
+    """A client of the engine. Without arguments ONWARD_URL, ONWARD_TOKEN and so on decide; see `Settings`, which says
+    more than address and token, such as a proxy.
 
     Every method raises `NotConnected` if the engine cannot be reached, and `EngineRefused` with the engine's own words
     if it says no. May be used by many tasks at once; `async with` closes its connections. `middleware` sees what it

@@ -28,7 +28,8 @@ def option_ms(owner: str, option: str, value: Duration, ms_max: int = SLEEP_MS_M
         ms = duration_ms(value)
     except ValueError as error:
         raise ConfigError(f"{owner}, option '{option}': {error}.", code="E0104") from error
-    _within(owner, f"{option} in ms", ms, 0, ms_max)
+    if not 0 <= ms <= ms_max:
+        raise ConfigError(f"{owner}, option '{option}': {value!r} is not between 0 and {_span(ms_max)}.", code="E0105")
     return ms
 
 
@@ -39,8 +40,13 @@ def limit_ms(owner: str, option: str, value: Duration | None) -> int | None:
     if value is None:
         return None
     ms = option_ms(owner, option, value)
-    _within(owner, f"{option} in ms", ms, 1, SLEEP_MS_MAX)
+    if ms < 1:
+        raise ConfigError(f"{owner}, option '{option}': {value!r} is less than a millisecond.", code="E0105")
     return ms
+
+
+def _span(ms: int) -> str:
+    return f"{ms // DAY_MS}d" if ms % DAY_MS == 0 else f"{ms / 1000:g}s"
 
 
 def check_kind(owner: str, option: str, value: object, kind: type) -> None:
@@ -89,8 +95,8 @@ class Retry(Struct, frozen=True, kw_only=True):
         _within("Retry", "attempts", self.attempts, 1, ATTEMPTS_MAX)
         _within("Retry", "factor", self.factor, 1, 100)
         _within("Retry", "jitter", self.jitter, 0, 1)
-        _within("Retry", "backoff in ms", option_ms("Retry", "backoff", self.backoff), 0, DAY_MS)
-        _within("Retry", "max_backoff in ms", option_ms("Retry", "max_backoff", self.max_backoff), 0, DAY_MS)
+        option_ms("Retry", "backoff", self.backoff, DAY_MS)
+        option_ms("Retry", "max_backoff", self.max_backoff, DAY_MS)
         _check_error_types("on", self.on)
         _check_error_types("never_on", self.never_on)
         limit_ms("Retry", "max_time", self.max_time)

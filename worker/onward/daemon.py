@@ -28,13 +28,15 @@ Connection = Literal["none", "open", "lost"]
 
 class Health(Struct, frozen=True, kw_only=True):
     """How a worker is at this moment. `connection` is "none" before the first one; `lost_ms` says for how long it is
-    "lost". `in_flight` counts runs that occupy a slot.
+    "lost". `in_flight` counts runs that occupy a slot; `idle_ms` says for how long it has been connected and had
+    nothing to do, None while it is not connected.
     """
 
     state: State = "new"
     connection: Connection = "none"
     lost_ms: int = 0
     in_flight: int = 0
+    idle_ms: int | None = None
 
 
 GOODBYE_S = 2  # for the last message to leave; without it the engine notices the lost socket
@@ -90,6 +92,7 @@ class Daemon:
         self._complained_at_ms: int | None = None
         self._connection: Connection = "none"
         self._lost_at_ms = 0
+        self._open_at_ms = 0
         self._conversation = Conversation(
             profile, clock_ms=clock_ms, times=times or Times(), on_welcome=self._on_welcome
         )
@@ -116,11 +119,13 @@ class Daemon:
     @property
     def health(self) -> Health:
         """How it is now."""
+        is_open = self._connection == "open"
         return Health(
             state=self.state,
             connection=self._connection,
             lost_ms=self._clock_ms() - self._lost_at_ms if self._connection == "lost" else 0,
             in_flight=self._runner.in_flight,
+            idle_ms=min(self._runner.idle_ms, self._clock_ms() - self._open_at_ms) if is_open else None,
         )
 
     def drain(self) -> None:
@@ -196,7 +201,8 @@ class Daemon:
     def _on_welcome(self) -> None:
         self._reconnect.connected(self._clock_ms())
         self._complained_at_ms = None
-        self._connection = "open"
+        if self._connection != "open":
+            self._connection, self._open_at_ms = "open", self._clock_ms()
         if self.state == "connecting":
             self.state = "connected"
             _log.info("connected")
@@ -238,7 +244,8 @@ class Daemon:
         now_ms = self._clock_ms()
         if self._complained_at_ms is None or now_ms - self._complained_at_ms >= COMPLAIN_MS:
             self._complained_at_ms = now_ms
-            _log.warning("not connected, trying again", reason=str(reason))
+            more = {"code": reason.code} if isinstance(reason, DialFailed) else {}
+            _log.warning("not connected, trying again", reason=str(reason), **more)
 
     async def _leave(self) -> None:
         await self._leaving.wait()

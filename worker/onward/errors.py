@@ -14,6 +14,7 @@
           RunFailed            a run, where somebody asks for its result
         WorkerLost             the attempt's worker died with it
         StepTimeout            the attempt took longer than it may
+        ProcessDied            the process that executed the attempt has died
         CodecError             a value cannot be encoded or decoded
         PayloadTooLarge        a value is larger than the engine keeps
         NonDeterminism         the code asks for something else than it did before
@@ -148,6 +149,12 @@ class StepTimeout(OnwardError):
     code = "E0309"
 
 
+class ProcessDied(OnwardError):
+    """The process that executed an attempt, as the step's `executor="process"` asks for, has died in the middle."""
+
+    code = "E0311"
+
+
 class CodecError(OnwardError):
     """A value cannot be encoded, or stored bytes do not fit the annotation that they are read with."""
 
@@ -210,6 +217,7 @@ _PLAIN: Final[dict[str, type[OnwardError]]] = {
     for cls in (
         WorkerLost,
         StepTimeout,
+        ProcessDied,
         CodecError,
         PayloadTooLarge,
         NonDeterminism,

@@ -43,7 +43,9 @@ class Event(Struct, Generic[E_co], frozen=True):
     def ts(self) -> datetime:
         """When it happened, in UTC. Raises `OnwardError` for a new event that has not been given a time."""
         if not self.ts_ms:
-            raise OnwardError(f"the event '{self.name}' has no time yet; the engine gives it one when it accepts it.")
+            raise OnwardError(
+                f"the event '{self.name}' has no time yet; the engine gives it one when it accepts it.", code="E0132"
+            )
         return moment(self.ts_ms)
 
 

@@ -41,7 +41,7 @@ class StepCall(Struct, frozen=True):
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
     barrier: bool = False
-    executor: Literal["loop", "thread"] = "loop"
+    executor: Literal["loop", "thread", "process"] = "loop"
     timeout_ms: int | None = None
     heartbeat_ms: int | None = None
 

@@ -8,7 +8,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from onward.dialing.way import Way, proxy_variables
 from onward.errors import ConfigError
 
 URL_DEFAULT: Final = "http://127.0.0.1:8484"
@@ -16,32 +18,56 @@ TOKEN_BYTES_MAX: Final = 4096  # half of what servers take as one header
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """The engine's address and the token. `token_file` is read again for every use, so that a token can be rotated in
-    place.
+    """The engine's address, the token, and the way there. `token_file` is read again for every use, so that a token can
+    be rotated in place; so are the files of the `way`.
     """
 
     url: str = URL_DEFAULT
     plain_token: str = ""
     token_file: str = ""
+    way: Way = Way()
 
     @classmethod
     def read(
-        cls, environ: Mapping[str, str] = os.environ, *, url: str | None = None, token: str | None = None
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
     ) -> Settings:
-        """Return the settings of ONWARD_URL, ONWARD_TOKEN and ONWARD_TOKEN_FILE; arguments come first. Raises
-        `ConfigError`.
+        """Return the settings of ONWARD_URL, ONWARD_TOKEN, ONWARD_TOKEN_FILE, ONWARD_PROXY, ONWARD_CA_FILE,
+        ONWARD_CLIENT_CERT and ONWARD_CLIENT_KEY; arguments come first. Raises `ConfigError`.
         """
         _check_text("url", url)
         _check_text("token", token)
-        chosen = url or environ.get("ONWARD_URL") or URL_DEFAULT
-        if problem := _url_problem(chosen):
-            raise ConfigError(f"the engine's address {problem}.", code="E0114")
+        named = {"proxy": proxy, "ca_file": ca_file, "client_cert": client_cert, "client_key": client_key}
+        chosen = _checked_url(url or environ.get("ONWARD_URL") or URL_DEFAULT)
         plain = environ.get("ONWARD_TOKEN", "") if token is None else token
         file = "" if plain else environ.get("ONWARD_TOKEN_FILE", "")
-        return cls(url=chosen.rstrip("/"), plain_token=plain, token_file=file)
+        return cls(url=chosen, plain_token=plain, token_file=file, way=_way(environ, named))
+
+    def changed(
+        self,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        token_file: str | None = None,
+        **way: str | None,
+    ) -> Settings:
+        """Return these with other values for what is given; `way` are fields of that. Raises `ConfigError`."""
+        settings = replace(self, way=_changed_way(self.way, way))
+        if url:
+            settings = replace(settings, url=_checked_url(url))
+        if token_file:
+            settings = replace(settings, plain_token="", token_file=token_file)
+        return settings if token is None else replace(settings, plain_token=token, token_file="")
 
     def token(self) -> str:
-        """Return the token as it is now; empty if there is none. Raises `ConfigError` if its file cannot be read."""
+        """Return the token as it is now; empty if none is set. Raises `ConfigError` if there is none in its file."""
         if not self.token_file:
             return checked_token(self.plain_token, "the token")
         try:
@@ -51,11 +77,24 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 f"the token file {self.token_file!r} cannot be read: {error.strerror}.", code="E0115"
             ) from error
+        if not token:
+            raise ConfigError(f"the token file {self.token_file!r} is empty.", code="E0115")
         return checked_token(token.decode("latin-1"), f"what is in the token file {self.token_file!r}")
 
     def __repr__(self) -> str:
         shown = f"file {self.token_file!r}" if self.token_file else "***" if self.plain_token else "none"
-        return f"Settings(url={self.url!r}, token={shown})"
+        return f"Settings(url={self.url!r}, token={shown}, way={self.way!r})"
+
+
+def _way(environ: Mapping[str, str], named: Mapping[str, str | None]) -> Way:
+    chosen = {name: given or environ.get(f"ONWARD_{name.upper()}") for name, given in named.items()}
+    return _changed_way(Way(variables=proxy_variables(environ)), chosen)
+
+
+def _changed_way(way: Way, named: Mapping[str, str | None]) -> Way:
+    for option, given in named.items():
+        _check_text(option, given)
+    return way.changed(named)
 
 
 def checked_token(token: str, what: str) -> str:
@@ -70,6 +109,12 @@ def checked_token(token: str, what: str) -> str:
 def _check_text(option: str, given: object) -> None:
     if given is not None and not isinstance(given, str):  # which may be the token: only its type is told
         raise ConfigError(f"option '{option}' is a {type(given).__name__}, and has to be a str.", code="E0123")
+
+
+def _checked_url(url: str) -> str:
+    if problem := _url_problem(url):
+        raise ConfigError(f"the engine's address {problem}.", code="E0114")
+    return url.rstrip("/")
 
 
 def _url_problem(url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 
 from msgspec import Struct, structs
 
@@ -14,6 +14,7 @@ from onward.attempt import present
 from onward.config import Retry, check_kind, limit_ms
 from onward.durations import Duration
 from onward.errors import ConfigError, StepInsideStep
+from onward.processes.elsewhere import Elsewhere, address_of, check_address
 from onward.values.callables import is_async, name_of, place_of, qualified_name
 from onward.values.names import check_name
 from onward.values.results import Encoder, check_result, result_codec
@@ -21,7 +22,7 @@ from onward.values.serde import Decoder
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Executor = Literal["thread", "loop"]
+Executor = Literal["thread", "process", "loop"]
 
 
 class StepOptions(Struct, frozen=True, kw_only=True):
@@ -36,9 +37,10 @@ class StepOptions(Struct, frozen=True, kw_only=True):
 
     def check(self, owner: str) -> None:
         """Raise `ConfigError` naming `owner` and the option that cannot be."""
-        if self.executor not in (None, "thread", "loop"):
+        if self.executor not in (None, *get_args(Executor)):
             raise ConfigError(
-                f"{owner}, option 'executor': {self.executor!r} is neither 'thread' nor 'loop'.", code="E0105"
+                f"{owner}, option 'executor': {self.executor!r} is none of 'thread', 'process' and 'loop'.",
+                code="E0105",
             )
         check_kind(owner, "retry", self.retry, Retry)
         limit_ms(owner, "timeout", self.timeout)
@@ -139,6 +141,8 @@ class SyncStep(Generic[P, R]):
     def check(self) -> None:
         """Raise `ConfigError` if the result could not be kept."""
         check_result(self.fn, self._label)
+        if self.options.executor == "process":
+            check_address(self.fn, self._label)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step and block until it is done. Raises `StepFailed` when it failed for good."""
@@ -219,8 +223,11 @@ def step(
     """Make a function a step: `@step`, or `@step(retry=Retry(attempts=3))`.
 
     `id` is the step's name in the journal (default: the function's name). With `barrier` everything before is durable
-    before the body starts, and its result before anything else does. The body of a `def` step runs in a thread; with
-    `executor="loop"` on the event loop, for functions that return at once.
+    before the body starts, and its result before anything else does.
+
+    The body of a `def` step runs in a thread. With `executor="process"` it runs in another process, for work that keeps
+    a CPU busy: the function has to stand in a module, and arguments are pickled on their way. With `executor="loop"` it
+    runs on the event loop, for functions that return at once.
 
     An attempt that takes longer than `timeout`, or whose body does not call `current_step().heartbeat()` for as long as
     `heartbeat`, fails with `StepTimeout` and is retried like any other failure.
@@ -259,18 +266,21 @@ def refuse_loop(label: str) -> None:
 def recipe_of(fn: Callable[..., Any], options: StepOptions) -> Recipe:
     """Return what all calls of the step have in common. Raises `ConfigError` if its result could not be kept."""
     name = options.id or name_of(fn)
-    encode, decode = result_codec(fn, f"step '{name}'")
+    label = f"step '{name}'"
+    encode, decode = result_codec(fn, label)
+    if options.executor == "process":
+        check_address(fn, label)
     return Recipe(
         id=name,
         name=qualified_name(fn),
-        fn=fn,
+        fn=Elsewhere(fn, label, decode) if options.executor == "process" else fn,
         retry=options.retry,
         encode=encode,
         decode=decode,
         barrier=options.barrier,
         executor=options.executor or ("loop" if is_async(fn) else "thread"),
-        timeout_ms=limit_ms(f"step '{name}'", "timeout", options.timeout),
-        heartbeat_ms=limit_ms(f"step '{name}'", "heartbeat", options.heartbeat),
+        timeout_ms=limit_ms(label, "timeout", options.timeout),
+        heartbeat_ms=limit_ms(label, "heartbeat", options.heartbeat),
     )
 
 
@@ -279,10 +289,11 @@ def _check(fn: Callable[..., Any], options: StepOptions) -> None:
     check_name("step", name, place_of(fn))
     check_callable(name, fn)
     options.check(f"step '{name}'")
-    if options.executor == "thread" and is_async(fn):
-        raise ConfigError(
-            f"step '{name}', option 'executor': an async step runs on the loop.", code="E0105", where=place_of(fn)
-        )
+    if options.executor in ("thread", "process") and is_async(fn):
+        what = f"an async step runs on the loop, not in a {options.executor}"
+        raise ConfigError(f"step '{name}', option 'executor': {what}.", code="E0105", where=place_of(fn))
+    if options.executor == "process":
+        address_of(fn, f"step '{name}'")
 
 
 def check_callable(name: str, fn: object) -> None:

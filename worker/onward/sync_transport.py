@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Final
+from http.client import HTTPConnection, HTTPException
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from onward.calls import Answer, Request
+from onward.dialing.blocking import dial_blocking
+from onward.dialing.faults import DialError
+from onward.dialing.trust import Trust
+from onward.dialing.way import target_of
 from onward.settings import Settings
-from onward.transport import ANSWER_S, IDLE_MAX, headers_of, unreachable
+from onward.transport import ANSWER_S, CONNECT_S, IDLE_MAX, headers_of, not_connected
 
 
 class SyncTransport:
@@ -20,16 +24,15 @@ class SyncTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings
         self._address: Final = urlsplit(settings.url)
+        self._trust: Final = Trust(settings.way)
         self._idle: Final[deque[HTTPConnection]] = deque()
 
     def request(self, request: Request) -> Answer:
         """Send a request and return the answer, whatever its status. Raises `NotConnected`."""
         try:
             return self._exchange(request)
-        except TimeoutError as error:
-            raise unreachable(self._settings, "it did not answer in time") from error
-        except (OSError, HTTPException) as error:
-            raise unreachable(self._settings, str(error) or type(error).__name__) from error
+        except (DialError, OSError, HTTPException) as error:
+            raise not_connected(self._settings, error) from error
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -54,8 +57,7 @@ class SyncTransport:
             return None
 
     def _new(self) -> HTTPConnection:
-        kind = HTTPSConnection if self._address.scheme == "https" else HTTPConnection
-        return kind(self._address.hostname or "", self._address.port, timeout=ANSWER_S)
+        return _Connection(self._settings, self._trust)
 
     def _on(self, connection: HTTPConnection, request: Request) -> Answer:
         is_kept = False
@@ -74,3 +76,18 @@ class SyncTransport:
             else:
                 connection.close()
         return answer
+
+
+class _Connection(HTTPConnection):
+    """HTTP on a connection that is dialled as all are."""
+
+    def __init__(self, settings: Settings, trust: Trust) -> None:
+        target = target_of(settings.url)
+        super().__init__(target.host, target.port)
+        self.default_port = 443 if target.is_tls else 80  # which a Host header leaves out
+        self._settings = settings
+        self._trust = trust
+
+    def connect(self) -> None:
+        self.sock: Any = dial_blocking(self._settings.url, self._settings.way, self._trust, CONNECT_S)
+        self.sock.settimeout(self.timeout)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
 from onward.calls import Answer, Request
+from onward.dialing.faults import DialError, TlsFailed, wants_certificate
+from onward.dialing.line import dial
+from onward.dialing.trust import Trust
 from onward.errors import NotConnected
 from onward.settings import Settings
 
@@ -30,6 +32,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._address = urlsplit(settings.url)
+        self._trust = Trust(settings.way)
         self._idle: list[Streams] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -38,10 +41,8 @@ class Transport:
         self._follow_loop()
         try:
             return await self._exchange(request)
-        except TimeoutError as error:
-            raise self._unreachable("it did not answer in time") from error
-        except (OSError, EOFError, ValueError) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
+        except (DialError, OSError, EOFError, ValueError) as error:
+            raise not_connected(self._settings, error) from error
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -60,13 +61,11 @@ class Transport:
         return await self._on(streams, request)
 
     async def _connect(self) -> Streams:
-        is_tls = self._address.scheme == "https"
-        return await asyncio.open_connection(
-            self._address.hostname,
-            self._address.port or (443 if is_tls else 80),
-            ssl=ssl.create_default_context() if is_tls else None,
-            limit=HEAD_BYTES_MAX,
-        )
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(HEAD_BYTES_MAX, loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport = await dial(protocol, self._settings.url, self._settings.way, self._trust)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _on(self, streams: Streams, request: Request) -> Answer:
         reader, writer = streams
@@ -96,9 +95,6 @@ class Transport:
         if self._loop is not loop:
             self._loop, self._idle = loop, []
 
-    def _unreachable(self, reason: str) -> NotConnected:
-        return unreachable(self._settings, reason)
-
 
 def headers_of(request: Request, settings: Settings) -> dict[str, str]:
     """Return the headers of a request."""
@@ -110,8 +106,13 @@ def headers_of(request: Request, settings: Settings) -> dict[str, str]:
     return headers
 
 
-def unreachable(settings: Settings, reason: str) -> NotConnected:
+def not_connected(settings: Settings, error: Exception) -> NotConnected:
     """Return the error that says which engine could not be reached, and why."""
+    if wants_certificate(error):  # with TLS 1.3 it is told only behind the handshake
+        error = TlsFailed(f"the engine at {settings.url}", error)
+    if isinstance(error, DialError):
+        return NotConnected(f"{error.message}.", code=error.code)
+    reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
     return NotConnected(f"the engine at {settings.url} cannot be reached: {reason}.")
 
 

@@ -7,8 +7,9 @@ known outside, even if it holds the interpreter.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Generator
-from types import coroutine
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from functools import partial
+from types import CodeType, coroutine
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -73,15 +74,21 @@ def watched(watch: Watch, call: StepCall, name: bytes) -> Callable[..., Any]:
             watch.runs_now(b"")
         return _await_named(watch, name, value) if inspect.isawaitable(value) else value
 
-    return in_thread if call.executor == "thread" else on_loop
+    def as_coroutine(*args: Any, **kwargs: Any) -> Any:
+        return _await_named(watch, name, call.fn(*args, **kwargs))  # the call itself executes nothing
+
+    if call.executor != "loop":
+        return in_thread
+    code: CodeType | None = getattr(call.fn, "__code__", None)
+    return as_coroutine if code is not None and code.co_flags & inspect.CO_COROUTINE else on_loop
 
 
 @coroutine
 def _await_named(watch: Watch, name: bytes, awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
     """Await it. What it hands to the event loop passes through, and so does what comes back."""
     steps: Any = awaitable.__await__()
-    resume: Callable[[Any], Any] = _sender(steps)
-    value: Any = None
+    send: Callable[[Any], Any] = getattr(steps, "send", None) or partial(_go_on, steps)
+    resume, value = send, None
     while True:
         watch.runs_now(name)
         try:
@@ -91,8 +98,7 @@ def _await_named(watch: Watch, name: bytes, awaitable: Awaitable[Any]) -> Genera
         finally:
             watch.runs_now(b"")
         try:
-            value = yield wanted
-            resume = _sender(steps)
+            resume, value = send, (yield wanted)
         except GeneratorExit:
             steps.close()
             raise
@@ -100,10 +106,6 @@ def _await_named(watch: Watch, name: bytes, awaitable: Awaitable[Any]) -> Genera
             resume, value = steps.throw, error
 
 
-def _sender(steps: Any) -> Callable[[Any], Any]:
+def _go_on(steps: Iterator[Any], _: Any) -> Any:
     """An awaitable of somebody's own may be a plain iterator, which takes nothing."""
-
-    def go_on(_: Any) -> Any:
-        return next(steps)
-
-    return getattr(steps, "send", go_on)
+    return next(steps)

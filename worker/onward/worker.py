@@ -7,13 +7,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec.structs import replace
 from onward_protocol.ids import RANDOM_BYTES, uuid7_id
 
 from onward.address import check_privacy
@@ -21,13 +20,14 @@ from onward.app import App, functions_in, manifests
 from onward.checkpoint import Checkpoint, CheckpointOption, worker_checkpoint
 from onward.config import check_labels, option_ms
 from onward.connection.conversation import Profile
-from onward.connection.link import Dial, Dialer
+from onward.connection.dialer import Dialer
+from onward.connection.link import Dial
 from onward.connection.packing import choose_packing
 from onward.daemon import Daemon, Health, State
 from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.function import Function
-from onward.lifecycle import started
+from onward.lifecycle import LIFESPAN_NOTE, MIDDLEWARE_NOTE, Blamed, started
 from onward.settings import Settings
 from onward.watch import Watch
 
@@ -40,7 +40,8 @@ class Worker:
     """Runs the functions of an App, a Function, a module, or a list of these.
 
     It dials out to the engine at `url` and takes at most `concurrency` runs at a time; runs that only wait take no
-    place. `token` may be a function that is asked at each connect. A parked run stays in memory for `park_ttl`; `stop`
+    place. `token` may be a function that is asked at each connect. `settings` go before what the App and the
+    environment say, such as `Settings.read(ca_file="ca.pem")`. A parked run stays in memory for `park_ttl`; `stop`
     gives running steps `drain_timeout` to finish. After about `connection_age` the next connection is opened and this
     one left, before something on the way ends it. Without TLS it talks to this machine only, unless `insecure`.
 
@@ -64,6 +65,7 @@ class Worker:
         drain_timeout: Duration = "25s",
         connection_age: Duration = "1h",
         insecure: bool = False,
+        settings: Settings | None = None,
         dial: Dial | None = None,
     ) -> None:
         if concurrency not in range(1, SLOTS_MAX + 1):
@@ -71,19 +73,20 @@ class Worker:
         self.functions: Mapping[str, Function[Any, Any]] = functions_in(app)
         if not self.functions:
             raise ConfigError(f"{app!r} has no functions to run", code="E0108")
-        settings = _settings_of(app, url)
-        check_privacy(settings.url, insecure=insecure)
+        settings = (settings or settings_in(app, url)).changed(url=url, token=token if isinstance(token, str) else None)
+        check_privacy(settings.url, insecure=insecure, way=settings.way)
+        self.settings: Settings = settings
         self.url: str = settings.url
         self.instance: str = uuid7_id("wrk", time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
         self.checkpoint: Checkpoint | None = worker_checkpoint(checkpoint, os.environ)
-        self.token: Callable[[], str] = _reader(token) or settings.token
+        self.token: Callable[[], str] = token if callable(token) else settings.token
         self.watch: Watch | None = None
         """Who is shown that this worker lives; set it before `run`. For a process that watches over this one."""
         self._lifespan = lifespan_of(app, self.functions.values())
         self._park_ttl_ms = option_ms("Worker", "park_ttl", park_ttl)
         self._drain_ms = option_ms("Worker", "drain_timeout", drain_timeout)
         self._connection_age_ms = option_ms("Worker", "connection_age", connection_age)
-        self._dial = dial or Dialer(settings.url, self.token)
+        self._dial = dial or Dialer(settings.url, self.token, settings.way)
         self._profile = Profile(
             instance=self.instance,
             apps=manifests(self.functions.values()),
@@ -110,8 +113,10 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`. Raises `NotConnected` if the engine refuses this worker; outages do not end it."""
         async with AsyncExitStack() as stack:
-            state = await stack.enter_async_context(self._lifespan()) if self._lifespan else None
-            await stack.enter_async_context(started(self.functions.values(), self.instance))
+            lifespan = Blamed(self._lifespan(), LIFESPAN_NOTE) if self._lifespan else nullcontext()
+            state = await stack.enter_async_context(lifespan)
+            middleware = started(self.functions.values(), self.instance)
+            await stack.enter_async_context(Blamed(middleware, MIDDLEWARE_NOTE))
             self._daemon = Daemon(
                 self.functions,
                 self._profile,
@@ -153,15 +158,9 @@ class Worker:
         await self._task
 
 
-def _settings_of(app: object, url: str | None) -> Settings:
-    """The App's own address and token, unless another address is asked for."""
-    if not isinstance(app, App):
-        return Settings.read(url=url)
-    return app.settings if url is None else replace(app.settings, url=Settings.read(url=url).url)
-
-
-def _reader(token: str | Callable[[], str] | None) -> Callable[[], str] | None:
-    return (lambda: token) if isinstance(token, str) else token
+def settings_in(app: object, url: str | None = None) -> Settings:
+    """Return the App's own settings, or those of the environment; its address is not looked at if there is a `url`."""
+    return app.settings if isinstance(app, App) else Settings.read(url=url)
 
 
 def lifespan_of(app: object, functions: Iterable[Function[Any, Any]]) -> Lifespan | None:

@@ -118,7 +118,7 @@ async def show_run(parts: Parts, asked: Asked[WaitQuery, Nothing]) -> Response:
     """Show one run."""
     run = await _found(parts, asked.id, asked.query.wait_ms)
     bytes_max = parts.settings.bounds.view_bytes_max
-    reason = None if run.status.is_terminal else (await parts.reasons.why(run)).waits_for or None
+    reason = await parts.reasons.waits_for(run) or None
     progress = b"".join([item.body for item in await parts.store.items(PROGRESS, run.id)])  # there is one at most
     return await viewed(len(run.input) + len(run.output), lambda: run_view(run, bytes_max, reason, progress))
 

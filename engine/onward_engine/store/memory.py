@@ -8,7 +8,7 @@ from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
 from ..model import Item, Run
-from ..rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
+from ..rules.flow.facts import AHEAD_MAX, Awaited, Backlog, Holders, Line, Queued
 from .journals import page_of, steps_of
 from .memory_tables import MemoryTables
 from .pages import event_page, run_page
@@ -93,11 +93,11 @@ class MemoryStore:
         """See `Store`."""
         return [item for item in self._tables.items(kind, owner) if item.name > after or not after][:limit]
 
-    async def queued(self, run: str) -> Queued | None:
+    async def queued(self, run: str, ahead_max: int = AHEAD_MAX) -> Queued | None:
         """See `Store`."""
         found = self._tables.run(run)
         row = None if found is None else self._tables.queue_row(found.ord)
-        return None if row is None else queued_of(row, self._tables.queue_rows())
+        return None if row is None else queued_of(row, self._tables.queue_rows(), ahead_max)
 
     async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
         """See `Store`."""

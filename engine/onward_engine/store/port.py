@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from onward_protocol.messages import AppManifest, EngineEntry, Event, Held, Outcome, Schedule, WorkerEntry
 
 from ..model import Assignment, Item, Run, Status, StepView
-from ..rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
+from ..rules.flow.facts import AHEAD_MAX, Awaited, Backlog, Holders, Line, Queued
 from ..rules.forks import Past
 from ..rules.lifecycle import Verdict
 
@@ -744,8 +744,10 @@ class Store(Protocol):
         """
         ...
 
-    async def queued(self, run: str) -> Queued | None:
-        """Return where in the queue a run is; None if it is not there."""
+    async def queued(self, run: str, ahead_max: int = AHEAD_MAX) -> Queued | None:
+        """Return where in the queue a run is; None if it is not there. So many before it are counted, which takes a
+        microsecond each.
+        """
         ...
 
     async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:

@@ -15,10 +15,10 @@ from ..rules.watches import is_reserved
 from .tables import OpenWait, QueueRow, QueueState
 
 
-def queued_of(row: QueueRow, rows: Iterable[QueueRow]) -> Queued:
+def queued_of(row: QueueRow, rows: Iterable[QueueRow], ahead_max: int) -> Queued:
     """Return where a row is among these."""
     better = (one for one in rows if _is_beside(one, row) and (one.rank, one.ord) < (row.rank, row.ord))
-    return queued(row, sum(1 for _ in islice(better, AHEAD_MAX)))
+    return queued(row, sum(1 for _ in islice(better, ahead_max)))
 
 
 def queued(row: QueueRow, ahead: int) -> Queued:

@@ -40,7 +40,7 @@ def test_every_command_is_there_and_explains_itself(name: str) -> None:
     assert isinstance(import_module(module).app, typer.Typer)
     shown = CliRunner().invoke(app, [name, "--help"])
     assert shown.exit_code == 0
-    assert line in CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout.replace("\n             ", " ")
+    assert line in " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
 
 
 def test_the_version_is_shown_by_the_option_that_everybody_tries_first() -> None:

@@ -70,6 +70,25 @@ def test_a_worker_that_begins_makes_the_last_one_s_beat_worthless(tmp_path: Path
     assert look("ready", str(folder)) == "it was not connected yet"
 
 
+def test_of_several_workers_all_have_to_be_live_and_one_ready(tmp_path: Path) -> None:
+    for number in range(3):
+        Heart(str(tmp_path), number, is_first=number == 0)
+    assert look("live", str(tmp_path)) == ""
+    assert look("ready", str(tmp_path)) == "it was not connected yet"
+    tmp_path.joinpath("health-2").write_text(beat())
+    assert look("ready", str(tmp_path)) == ""
+    os.utime(tmp_path / "health-1", (0, 0))
+    assert look("live", str(tmp_path)).startswith("process 1: the last heartbeat is")
+
+
+def test_the_first_of_several_removes_what_more_workers_have_left(tmp_path: Path) -> None:
+    for name in ("health-1", "health-2", "health-x"):
+        tmp_path.joinpath(name).touch()
+    Heart(str(tmp_path), 1, is_first=False)
+    Heart(str(tmp_path), 0, is_first=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["health", "health-x"]
+
+
 def test_a_directory_that_cannot_be_written_is_an_error_at_the_start(tmp_path: Path) -> None:
     tmp_path.joinpath("file").touch()
     with pytest.raises(CommandError, match="cannot be written"):

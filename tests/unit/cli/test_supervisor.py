@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
+from onward import App, Context, Worker
+from onward.settings import Settings
 from onward.watch import Identity
-from onward_cli.pulse import Pulse, PulseWatch, make_file, patience_ms
+from onward_cli.child import VARIABLE
+from onward_cli.pulse import Pulse, make_file, patience_ms
+from onward_cli.pulse_watch import PulseWatch
 from onward_cli.speaker import Speaker
-from onward_cli.supervisor import VARIABLE, is_wanted
+from onward_cli.supervised import settings_for_guard
+from onward_cli.supervisor import Supervisor, is_wanted
 
 from tests.support.processes import wait_for
 
+if TYPE_CHECKING:
+    from onward_cli.mailbox import Mailbox
+
 posix = pytest.mark.skipif(not hasattr(os, "posix_spawn"), reason="there are no supervisors here")
+
+
+app = App("seen")
+
+
+@app.function(str)
+async def echo(ctx: Context[str]) -> str:
+    return ctx.data
 
 
 @pytest.fixture
@@ -71,6 +91,16 @@ def test_while_the_loop_executes_nothing_it_may_be_any_step_in_a_thread(pulse: P
     assert [step for _, _, step in pulse.now] == ["a", "c"]
 
 
+def test_what_the_options_say_and_how_a_worker_ends_are_on_the_page(pulse: Pulse) -> None:
+    assert (pulse.plan, pulse.has_left, pulse.has_told, pulse.idle_ms) == (b"", False, False, None)
+    pulse.agree(b"[2]")
+    pulse.tell()
+    pulse.idle(0)
+    assert (pulse.plan, pulse.has_left, pulse.has_told, pulse.idle_ms) == (b"[2]", False, True, 0)
+    pulse.idle(None)
+    assert pulse.idle_ms is None
+
+
 def test_names_of_any_length_fit(pulse: Pulse) -> None:
     watch = PulseWatch(pulse, lambda _: b"")
     watch.runs_now(b"run\nf\n" + "ä".encode() * 500)
@@ -105,14 +135,26 @@ def test_stacks_of_pauses_too_short_to_be_told_of_do_not_pile_up(pulse: Pulse) -
 
 def test_a_supervisor_that_cannot_load_what_speaks_goes_on_without() -> None:
     reasons: list[str] = []
-    about = {"instance": "wrk_a", "session": "s", "generation": 1, "beat_ms": 5_000, "url": "http://127.0.0.1:1"}
-    speaker = Speaker({**about, "token": ""}, reasons.append)
+    about: dict[str, Any] = {"instance": "wrk_a", "session": "s", "generation": 1, "beat_ms": 5_000, "settings": {}}
+    speaker = Speaker(about, reasons.append)
     with pytest.MonkeyPatch.context() as broken:
         broken.setitem(sys.modules, "onward.connection.guard", None)
         speaker.start()
         speaker.say_bye("dead")
     speaker.release()
     assert "onward.connection.guard" in reasons[0]
+
+
+def test_who_speaks_for_a_worker_reads_its_files_and_is_told_what_only_the_worker_knows(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    settings = Settings.read({"HTTPS_PROXY": "http://proxy.test:3128"}, url="https://engine.test")
+    from_file = Worker(echo, settings=settings.changed(token_file=str(file)))
+    asked = Worker(echo, settings=settings, token=lambda: "onw_of_a_function")
+    file.write_text("onw_renewed")
+    for worker, token in ((from_file, "onw_renewed"), (asked, "onw_of_a_function")):
+        told = msgspec.convert(msgspec.to_builtins(settings_for_guard(worker)), Settings)
+        assert (told.url, told.token()) == ("https://engine.test", token)
+        assert str(told.way.choice(told.url).proxy) == "http://proxy.test:3128"
 
 
 def supervised(code: str, before: str = "pass") -> subprocess.Popen[str]:
@@ -146,3 +188,45 @@ def test_a_worker_that_is_told_to_end_before_it_has_begun_ends_without_a_word(nu
     supervisor.send_signal(number)
     assert supervisor.communicate(timeout=20)[0] == ""
     assert supervisor.returncode == 128 + number
+
+
+@posix
+def test_a_machine_without_room_for_another_process_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when memory is short: to end would end the workers that are there, too."""
+    supervisor = Supervisor(cast("Mailbox", None), [sys.executable, "-c", "pass"])
+
+    def refuse(*args: object, **kwargs: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", refuse)
+    files = set(os.listdir("/dev/fd"))
+    supervisor._try_to_start(0)
+    assert set(os.listdir("/dev/fd")) == files
+    assert supervisor._succession
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks to be the parent of orphans")
+def test_the_first_process_of_a_container_lets_go_of_dead_strangers_and_not_of_its_children() -> None:
+    program = """
+import ctypes, os, time
+from onward_cli.child import reap_strangers
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+reading, writing = os.pipe()
+if (parent := os.fork()) == 0:
+    if os.fork() == 0:
+        os.write(writing, f"{os.getpid()}".encode())
+    os._exit(0)
+stranger = int(os.read(reading, 100))
+os.waitpid(parent, 0)
+if (child := os.fork()) == 0:
+    time.sleep(60)
+while os.path.exists(f"/proc/{stranger}"):
+    reap_strangers([child])
+    time.sleep(0.01)
+os.kill(child, 9)
+while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT): pass
+reap_strangers([child])
+print(os.waitpid(child, 0)[0] == child)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert said.stdout == "True\n"

@@ -98,7 +98,17 @@ def test_another_subprotocol_is_refused_with_the_one_that_is_spoken() -> None:
     async def main(network: Network) -> None:
         async with serving(network) as running:
             status, body = await refusal(running, subprotocols=["chat"])
-            assert (status, SUBPROTOCOL in body) == (400, True)
+            assert (status, SUBPROTOCOL in body) == (426, True)
+
+    simulate(main)
+
+
+def test_a_worker_whose_upgrade_was_taken_out_on_the_way_is_told_so_whatever_its_token() -> None:
+    async def main(network: Network) -> None:
+        async with serving(network) as running:
+            answer = await ask(running.app, "GET", "/connect")
+            assert (answer.status, answer.json["code"]) == (426, "upgrade_required")
+            assert answer.headers["upgrade"] == "websocket"
 
     simulate(main)
 

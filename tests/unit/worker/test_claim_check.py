@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,6 +44,18 @@ async def test_the_same_bytes_are_kept_once_and_are_as_young_as_their_last_use(t
     await store.put(NAME, LARGE)
     assert len(files(tmp_path)) == 1
     assert store.sweep("1h") == 0
+
+
+async def test_user_code_that_blocks_all_threads_of_asyncio_does_not_hold_up_a_store(tmp_path: Path) -> None:
+    loop, release, store = asyncio.get_running_loop(), threading.Event(), FileBlobStore(tmp_path)
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    blocked = asyncio.create_task(asyncio.to_thread(release.wait, 20))
+    await asyncio.sleep(0)
+    await store.put(NAME, LARGE)
+    assert await store.get(NAME) == LARGE
+    assert not blocked.done()
+    release.set()
+    await blocked
 
 
 async def test_what_is_old_can_be_swept_out(tmp_path: Path) -> None:

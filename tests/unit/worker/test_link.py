@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from onward.address import check_privacy, is_loopback, socket_url
-from onward.connection.link import Dialer, DialFailed, LinkLost, Refused, has_ended, parse_retry_after
+from onward.connection.dialer import Dialer, parse_retry_after
+from onward.connection.link import DialFailed, LinkLost, Refused, has_ended
+from onward.dialing.way import Way
 from onward.errors import ConfigError
 from onward_protocol.limits import SUBPROTOCOL
 from websockets.asyncio.server import Server, ServerConnection
@@ -47,11 +49,13 @@ async def server(
 
 
 def dialer(network: Network, token: Callable[[], str] = lambda: "") -> Dialer:
-    return Dialer(URL, token, network.dial, has_ended_virtually)
+    return Dialer(URL, token, open_socket=network.dial, has_ended=has_ended_virtually)
 
 
-def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accept, and leave it at that."""
+async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accept, and leave it at that until the other end closes."""
+    await reader.read()
+    writer.close()
 
 
 def refusing(status: int, **headers: str) -> Callable[[ServerConnection, Request], Response]:
@@ -118,6 +122,29 @@ def test_other_statuses_are_tried_again_after_what_the_engine_asks_for(status: i
             return caught.value.retry_after_ms
 
     assert simulate(main) == 7_000
+
+
+def test_what_takes_the_upgrade_out_is_no_engine_of_another_version() -> None:
+    def answer(connection: ServerConnection, request: Request) -> Response:
+        response = connection.respond(http.HTTPStatus(426), '{"code": "upgrade_required", "status": 426}')
+        response.headers["Content-Type"] = "application/problem+json"
+        return response
+
+    async def main(network: Network) -> None:
+        async with server(network, answer=answer):
+            with pytest.raises(DialFailed, match="took the Upgrade out"):
+                await dialer(network)()
+
+    simulate(main)
+
+
+def test_an_address_that_sends_us_elsewhere_says_where() -> None:
+    async def main(network: Network) -> None:
+        async with server(network, answer=refusing(301, Location="https://new.example/")):
+            with pytest.raises(DialFailed, match=r"HTTP 301 and wants us to go to https://new\.example/"):
+                await dialer(network)()
+
+    simulate(main)
 
 
 def test_nobody_there_is_tried_again() -> None:
@@ -229,6 +256,12 @@ def test_a_token_does_not_cross_a_network_in_the_clear_unless_allowed() -> None:
         check_privacy("http://engine.internal:8484", insecure=False)
     check_privacy("http://engine.internal:8484", insecure=True)
     assert not is_loopback("http://127.evil.example")
+
+
+def test_this_machine_of_a_proxy_is_another_one() -> None:
+    with pytest.raises(ConfigError, match="unencrypted"):
+        check_privacy(URL, insecure=False, way=Way(proxy="proxy.test:3128"))
+    check_privacy(URL, insecure=False, way=Way(variables={"HTTP_PROXY": "proxy.test:3128"}))
 
 
 def test_retry_after_is_understood_in_both_forms() -> None:

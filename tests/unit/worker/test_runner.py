@@ -365,6 +365,26 @@ async def test_no_body_starts_without_a_lease() -> None:
     assert ran == [1]
 
 
+async def test_a_body_that_was_about_to_begin_when_the_lease_ran_out_waits_for_the_next_one() -> None:
+    ran: list[str] = []
+
+    async def function(host: Host) -> None:
+        async def body(name: str) -> None:
+            ran.append(name)
+            engine.may_start = False
+
+        await asyncio.gather(host.step(call(body, "one")), host.step(call(body, "two")))
+
+    engine = PaperEngine(Program(function))
+    engine.start()
+    await quiet(engine)
+    assert ran == ["one"]
+    engine.may_start = True
+    engine.runner.nudge()
+    await finished(engine)
+    assert ran == ["one", "two"]
+
+
 # -- the way out
 
 

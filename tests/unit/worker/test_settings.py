@@ -32,6 +32,14 @@ def test_a_token_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         Settings.read({"ONWARD_TOKEN_FILE": str(tmp_path / "missing")}).token()
 
 
+def test_a_token_file_without_a_token_is_named(tmp_path: Path) -> None:
+    """It may be in the middle of being written: asking without a token would be refused for good."""
+    file = tmp_path / "token"
+    file.write_text("\n")
+    with pytest.raises(ConfigError, match=r"token' is empty"):
+        Settings.read({"ONWARD_TOKEN_FILE": str(file)}).token()
+
+
 def test_the_token_is_never_shown() -> None:
     assert "secret" not in repr(Settings.read({"ONWARD_TOKEN": "secret"}))
 

@@ -280,7 +280,7 @@ async def test_the_total_time_counts_over_crashes() -> None:
         (lambda: step(timeout="367d")(for_ever), ["step 'for_ever'", "timeout"]),
         (lambda: step(for_ever).with_options(timeout=-1), ["step 'for_ever'", "'timeout'"]),
         (lambda: step(retry=3)(for_ever), ["step 'for_ever'", "'retry'", "3 is not a Retry"]),  # type: ignore[call-overload]
-        (lambda: step(executor="process")(for_ever), ["step 'for_ever'", "'executor'", "process"]),  # type: ignore[call-overload]
+        (lambda: step(executor="process")(for_ever), ["step 'for_ever'", "'executor'", "not in a process"]),
         (lambda: App("a", retry=3), ["App 'a'", "'retry'", "3 is not a Retry"]),  # type: ignore[arg-type]
         (lambda: App("a").function(int, timeouts="1h")(takes_one), ["function 'a/takes_one'", "'timeouts'"]),  # type: ignore[arg-type]
         (lambda: App("a").function(int, retry=3)(takes_one), ["function 'a/takes_one'", "'retry'"]),  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ import pytest
 from onward import App, ConfigError, Context, NotConnected, Worker, step
 from onward.checkpoint import Checkpoint as Setting
 from onward.checkpoint import CheckpointOption
-from onward.worker import _settings_of
 from onward_protocol.codec import decode_entries
 from onward_protocol.messages import Bye, Checkpoint, Hello, RunCompleted
 
@@ -205,7 +204,7 @@ def test_another_address_keeps_the_apps_own_token() -> None:
     own.function(str, id="f")(echo.fn)
     assert Worker(own).url == "http://127.0.0.1:1"
     assert Worker(own, url="http://127.0.0.1:2").url == "http://127.0.0.1:2"
-    assert _settings_of(own, "http://127.0.0.1:2").token() == "onw_own"
+    assert Worker(own, url="http://127.0.0.1:2").token() == "onw_own"
 
 
 def test_plain_http_to_another_machine_can_be_allowed() -> None:
@@ -226,3 +225,21 @@ def test_several_lifespans_are_a_mistake() -> None:
     third.function(str, id="f")(echo.fn)
     with pytest.raises(ConfigError, match="shop, third"):
         Worker([app, third])
+
+
+@pytest.mark.parametrize("is_opening", [True, False])
+async def test_what_a_lifespan_raises_stays_as_it_is_and_is_told_apart_from_our_mistakes(is_opening: bool) -> None:
+    @asynccontextmanager
+    async def pool(app: App) -> AsyncGenerator[None]:
+        if is_opening:
+            raise ConnectionError("no database")
+        yield
+        raise ConnectionError("gone")
+
+    broken = App("broken", lifespan=pool)
+    broken.function(str, id="f")(echo.fn)
+    worker = Worker(broken, url="http://127.0.0.1:9")
+    worker.stop()
+    with pytest.raises(ConnectionError) as raised:
+        await worker.run()
+    assert raised.value.__notes__ == ["the App's lifespan failed"]

@@ -161,14 +161,15 @@ class Conversation:
 
         After a new connection that includes the engine's answer about every run that is held.
         """
-        self._look()
-        may = not self._unanswered and self._lease.may_start(self._clock_ms())
+        now_ms = self._clock_ms()
+        self._look(now_ms)
+        may = not self._unanswered and self._lease.may_start(now_ms)
         self._is_held_back = self._is_held_back or not may
         return may
 
-    def _look(self) -> None:
+    def _look(self, now_ms: int) -> None:
         """Say whether the socket is there. It is asked only after a break: whoever turns without one reads its end."""
-        now_ms, uplink = self._clock_ms(), self._welcomed_on
+        uplink = self._welcomed_on
         if uplink is None:
             return
         if self._lease.is_unsure(now_ms) and uplink.is_gone:
@@ -266,7 +267,7 @@ class Conversation:
 
     def _prepare(self, uplink: Uplink) -> None:
         """Ask for a beat if there is more credit to give, and let waiting steps go on."""
-        self._look()
+        self._look(self._clock_ms())
         if not self.is_on(uplink):
             return
         if self._is_held_back and self.may_start():

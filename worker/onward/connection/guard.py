@@ -45,11 +45,13 @@ class Guard:
         """Keep the worker's runs until this is cancelled: then nothing is said, and the worker speaks for itself. After
         `bye` it returns when that was said. Raises `Refused` if the engine does not know this worker.
         """
+        retry_after_ms: int | None = None
         while True:
-            await asyncio.sleep(self._reconnect.pause_ms(self._clock_ms()) / 1000)
+            await asyncio.sleep(self._reconnect.pause_ms(self._clock_ms(), retry_after_ms) / 1000)
             try:
                 await self._carry(await self._dial())
-            except (DialFailed, LinkLost, ProtocolError):
+            except (DialFailed, LinkLost, ProtocolError) as ending:
+                retry_after_ms = getattr(ending, "retry_after_ms", None)
                 continue
             if self._bye is not None:
                 return

@@ -1,41 +1,19 @@
-"""The one outgoing connection: a WebSocket to the engine, opened from here, so that a worker needs no port of its own.
-
-Names are resolved and the token is read anew for every attempt, because both may have changed while the worker ran.
-"""
+"""A WebSocket to the engine, as far as it is open, and the reasons why there is none."""
 
 from __future__ import annotations
 
-import asyncio
 import select
-import socket
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-import aiohappyeyeballs
-from onward_protocol.limits import SUBPROTOCOL, Limits, Times
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
-from websockets.proxy import get_proxy
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
 
-from onward.address import is_loopback, socket_url
-from onward.errors import ConfigError, NotConnected
-from onward.settings import checked_token
-
-OPEN_TIMEOUT_S = 3
-CLOSE_TIMEOUT_S = 1
-EYEBALLS_DELAY_S = 0.25
-USER_TIMEOUT_MS = Times().dead_ms  # nothing acknowledged for so long: the engine has given up this path too
-RETRY_AFTER_S_MAX = 86_400
+from onward.errors import NotConnected
 
 Dial = Callable[[], Awaitable["Link"]]
-OpenSocket = Callable[[str, int], Awaitable[socket.socket]]
 HasEnded = Callable[[Any], bool]
 
 
@@ -52,11 +30,14 @@ class LinkLost(Exception):
 
 
 class DialFailed(Exception):
-    """This attempt failed; another may not. `retry_after_ms` is set when the engine said when."""
+    """This attempt failed; another may not. `retry_after_ms` is set when the engine, or a proxy before it, said when;
+    `code` says more about the reason.
+    """
 
-    def __init__(self, message: str, retry_after_ms: int | None = None) -> None:
+    def __init__(self, message: str, retry_after_ms: int | None = None, *, code: str = "E0401") -> None:
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
+        self.code = code
 
 
 class Refused(NotConnected):
@@ -163,17 +144,6 @@ class WebSocketLink:
         return transport.is_closing() or self._has_ended(transport.get_extra_info("socket"))
 
 
-async def open_socket(host: str, port: int) -> socket.socket:
-    """Connect to the first address of `host` that answers, of either family."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    # The library types a socket address as a bare `tuple`.
-    start = aiohappyeyeballs.start_connection  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    opened = await start(found, happy_eyeballs_delay=EYEBALLS_DELAY_S)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-    return opened
-
-
 def has_ended(sock: Pollable) -> bool:
     """Tell whether the peer of a connection has ended it, without reading; False where the system cannot say so."""
     if not hasattr(select, "poll"):
@@ -181,93 +151,6 @@ def has_ended(sock: Pollable) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))  # others are told of with POLLHUP
     return bool(poll.poll(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Dialer:
-    """Opens links to the engine at `url`. `token` is asked at each attempt; an empty answer sends none.
-
-    Goes through the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY` and so on), but not to this machine
-    itself. Raises `DialFailed` when another attempt makes sense, otherwise `Refused` or `ConfigError`.
-    """
-
-    url: str
-    token: Callable[[], str]
-    open_socket: OpenSocket = open_socket
-    has_ended: HasEnded = has_ended
-
-    async def __call__(self) -> Link:
-        """Open one link."""
-        try:
-            return WebSocketLink(await self._connect(socket_url(self.url)), self.has_ended)
-        except InvalidStatus as refusal:
-            raise _judge(refusal, self.url) from refusal
-        except (InvalidProxy, ImportError) as wrong:
-            raise ConfigError(f"the proxy that the environment names cannot be used: {wrong}") from wrong
-        except InvalidHandshake as garbled:
-            raise DialFailed(f"what answers at {self.url} is no Onward engine: {garbled}") from garbled
-        except TimeoutError as late:
-            raise DialFailed(f"no answer from {self.url} within {OPEN_TIMEOUT_S} s") from late
-        except OSError as failure:
-            raise DialFailed(f"{self.url} cannot be reached: {failure.strerror or failure}") from failure
-
-    async def _connect(self, url: str) -> Socket:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            uri = parse_uri(url)
-            proxy = None if is_loopback(self.url) else get_proxy(uri)
-            sock = None if proxy else await self.open_socket(uri.host, uri.port)
-            return await _upgrade(url, self._headers(), sock, proxy)
-
-    def _headers(self) -> dict[str, str]:
-        token = checked_token(self.token(), "the token")
-        return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def parse_retry_after(text: str, now_s: float) -> int | None:
-    """Return the milliseconds that a Retry-After header asks for, in either form; None when it is missing or bad."""
-    if text.isascii() and text.isdigit():
-        return min(int(text[:9]), RETRY_AFTER_S_MAX) * 1_000
-    try:
-        return max(0, round((parsedate_to_datetime(text).timestamp() - now_s) * 1_000))
-    except ValueError:
-        return None
-
-
-async def _upgrade(url: str, headers: dict[str, str], sock: socket.socket | None, proxy: str | None) -> Socket:
-    """Keep-alive pings are off: a worker whose loop is busy for a minute must not lose its connection. Beats decide."""
-    connection = await connect(
-        url,
-        subprotocols=[Subprotocol(SUBPROTOCOL)],
-        additional_headers=headers,
-        compression=None,
-        max_size=Limits().message_bytes_max,
-        max_queue=4,
-        open_timeout=None,
-        close_timeout=CLOSE_TIMEOUT_S,
-        ping_interval=None,
-        proxy=proxy,
-        sock=sock,
-        create_connection=Socket,
-    )
-    assert isinstance(connection, Socket)
-    if connection.subprotocol != SUBPROTOCOL:
-        await connection.close()
-        raise InvalidHandshake(f"it does not speak {SUBPROTOCOL}")
-    return connection
-
-
-def _judge(refusal: InvalidStatus, url: str) -> DialFailed | Refused:
-    status = refusal.response.status_code
-    match status:
-        case 401:
-            return Refused(f"the engine at {url} does not accept this token", code="E0402")
-        case 403:
-            return Refused(f"the engine at {url} does not let this token connect a worker", code="E0402")
-        case 426:
-            return Refused(f"the engine at {url} speaks another version of the protocol", code="E0403")
-        case _:
-            retry_after_ms = parse_retry_after(refusal.response.headers.get("Retry-After", ""), time.time())
-            return DialFailed(f"the engine at {url} answered HTTP {status}", retry_after_ms)
 
 
 def _ending(closed: ConnectionClosed) -> str:

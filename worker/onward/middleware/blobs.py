@@ -6,8 +6,11 @@ import asyncio
 import os
 import re
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
 from onward.config import option_ms
@@ -17,6 +20,11 @@ from onward.errors import ConfigError
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 _FOLDER_CHARS: Final = 2
 """256 folders: a hundred million blobs are still some 400,000 in each."""
+
+THREADS_MAX: Final = 8
+"""A disk is not quicker with more."""
+
+T = TypeVar("T")
 
 
 class BlobStore(Protocol):
@@ -39,14 +47,16 @@ class FileBlobStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path: Final = Path(path)
+        # Those of asyncio are user code's too, which may block all of them.
+        self._threads: Final = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="onward-blobs")
 
     async def put(self, name: str, data: bytes) -> None:
         """Keep `data`; on disk when this returns."""
-        await asyncio.to_thread(self._write, self._place(name), data)
+        await self._in_thread(partial(self._write, self._place(name), data))
 
     async def get(self, name: str) -> bytes:
         """Return the blob. Raises `FileNotFoundError`."""
-        return await asyncio.to_thread(self._place(name).read_bytes)
+        return await self._in_thread(self._place(name).read_bytes)
 
     def sweep(self, older_than: Duration) -> int:
         """Delete the blobs that were put for the last time before so long, and return their number. Blocks."""
@@ -55,6 +65,9 @@ class FileBlobStore:
         for file in old:
             file.unlink(missing_ok=True)
         return len(old)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _place(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

@@ -73,7 +73,7 @@ class Once:
     def __call__(self, *args: Any) -> Awaitable[Any]:
         """Go on."""
         if self._is_spent:
-            raise OnwardError(f"{self._hook.__qualname__} called next() twice.")
+            raise OnwardError(f"{self._hook.__qualname__} called next() twice.", code="E0314")
         self._is_spent = True
         return self._call(*args)
 

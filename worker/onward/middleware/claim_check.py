@@ -42,5 +42,5 @@ class ClaimCheck(Middleware):
         name = str(_MARK.value(payload))
         data = await self._store.get(name)
         if sha256(data).hexdigest() != name:
-            raise OnwardError(f"the blob {name} has other bytes than were stored.")
+            raise OnwardError(f"the blob {name} has other bytes than were stored.", code="E0205")
         return data

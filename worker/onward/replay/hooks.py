@@ -42,7 +42,8 @@ def check(loop: asyncio.AbstractEventLoop) -> None:
     if replaced:
         raise ConfigError(
             f"somebody has replaced {', '.join(replaced)} of the event loop after Onward had hooked it; "
-            "do that before the worker starts."
+            "do that before the worker starts.",
+            code="E0313",
         )
 
 

@@ -142,7 +142,8 @@ def _add(journal: Journal, unmarked: dict[int, EngineEntry], entry: WorkerEntry)
         case Seen(pos=pos):
             if pos not in unmarked:
                 raise OnwardError(
-                    f"the journal marks entry {pos} of the engine, which is not there (or was marked before)."
+                    f"the journal marks entry {pos} of the engine, which is not there (or was marked before).",
+                    code="E0316",
                 )
             journal.ordered.append(unmarked.pop(pos))
         case AttemptFailed(key=key, attempt=attempt, began_at_ms=began_at_ms):

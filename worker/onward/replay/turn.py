@@ -52,6 +52,31 @@ class Owner(Protocol):
     def timer_cancelled(self, timer: RunTimer) -> None: ...
 
 
+class Nobody:
+    """In place of a run that has left: what its code has left behind goes on by itself."""
+
+    def settle(self) -> None:
+        """See `Owner`."""
+
+    def timer_set(self, timer: RunTimer) -> None:
+        """See `Owner`."""
+        timer.begin()
+
+    def timer_began(self, timer: RunTimer) -> None:
+        """See `Owner`."""
+
+    def later(self, delay_s: float, callback: Callable[..., object], /, *args: Any) -> Cancellable:
+        """See `Owner`."""
+        return asyncio.get_running_loop().call_later(delay_s, callback, *args)
+
+    def timer_rang(self, timer: RunTimer) -> None:
+        """See `Owner`."""
+        timer.deliver()
+
+    def timer_cancelled(self, timer: RunTimer) -> None:
+        """See `Owner`."""
+
+
 class Turn:
     """One run on its loop. `context` belongs to no run."""
 

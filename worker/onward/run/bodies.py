@@ -18,11 +18,14 @@ from onward_protocol.messages import AttemptFailed, Failure, StepDone, StepFaile
 from onward.attempt import StepAttempt, nobody_listens, present
 from onward.errors import NonDeterminism, OnwardError, PayloadTooLarge, WorkerLost, failure_of, step_failed
 from onward.host import StepCall
+from onward.processes.elsewhere import Carry, carrier
+from onward.replay import outset
 from onward.replay.identity import Identity
 from onward.replay.journal import LogEntry, StepEntry, retry_key
 from onward.replay.lineage import BRANCH
 from onward.replay.turn import Cancellable
 from onward.run.asks import Awaited, Home, close_wait, open_retry
+from onward.run.beginning import Beginning
 from onward.run.retry import decide
 from onward.run.stopwatch import Stopwatch
 from onward.run.wrapping import Wrapping
@@ -54,7 +57,7 @@ class StepHome(Home, Protocol):
     def wall_ms(self) -> int: ...
     def may_start(self) -> bool: ...
     def later(self, delay_s: float, callback: Callable[..., object], /, *args: Any) -> Cancellable: ...
-    def body_of(self, step: Step) -> Callable[..., Any]:
+    def body_of(self, key: str, call: StepCall) -> Callable[..., Any]:
         """Return what an attempt that begins now calls."""
         ...
 
@@ -88,6 +91,7 @@ class Step(Awaited):
         "attempt",
         "barrier",
         "began_at_ms",
+        "beginning",
         "call",
         "details",
         "has_begun",
@@ -106,6 +110,8 @@ class Step(Awaited):
         self.call: StepCall = call
         self.barrier: bool = call.barrier
         self.asked_after: int = 0
+        self.beginning: Beginning | None = None
+        """The first attempt, if it runs already."""
         self.attempt: int = 0
         self.began_at_ms: int = 0
         self.details: Any = None
@@ -168,6 +174,15 @@ class Step(Awaited):
         self.host.body_began(self)
         self.task = asyncio.Task(self._execute(), loop=self.host.loop, context=self._context)
 
+    def go_on_with(self, beginning: Beginning) -> None:
+        """Go on with a first attempt that was begun by its caller: see `outset.begin`."""
+        self.beginning = beginning
+        self._context.run(_enter_body, self)
+        self.host.body_began(self)
+        task = outset.begin(self._execute(), self.host.loop, self._context, beginning.caller)
+        if not task.done():
+            self.task = task
+
     def stop(self) -> None:
         """Cancel the body's task; a body in a thread runs on, and its result is dropped."""
         if self.task is None:
@@ -182,11 +197,11 @@ class Step(Awaited):
         try:
             try:
                 while entry is None and not self.is_parked and not self.future.done() and not self.host.is_sealed:
-                    self.attempt += 1
-                    entry = await self._attempt()
-                    if entry is None and not self.host.may_start():
+                    if not self.host.may_start():  # the process may have stood still since this task was made
                         self._hold()
                         return
+                    self.attempt += 1
+                    entry = await self._attempt()
             finally:
                 if entry is not None:
                     self._let_go()
@@ -195,7 +210,9 @@ class Step(Awaited):
             self.host.body_broke(self, self._broken(error))
 
     def _broken(self, error: Exception) -> OnwardError:
-        broken = OnwardError(f"what follows attempt {self.attempt} of step '{self.call.id}' failed: {error!r}")
+        broken = OnwardError(
+            f"what follows attempt {self.attempt} of step '{self.call.id}' failed: {error!r}", code="E0318"
+        )
         broken.__cause__ = error
         return broken
 
@@ -205,13 +222,13 @@ class Step(Awaited):
         self._context = _NOWHERE
 
     def _hold(self) -> None:
-        """Without a lease the next attempt waits, as any other body does: somebody else may have the run by now."""
+        """Without a lease no attempt begins: somebody else may have the run by now."""
         if self.is_wanted and not self.is_parked and not self.host.is_sealed:
             self.host.replay.hold_body(self)
 
     async def _attempt(self) -> StepEntry | None:
         call, home, identity = self.call, self.host, self._identity
-        began_ms = home.wall_ms()
+        began_ms = self.beginning.began_ms if self.beginning is not None else home.wall_ms()
         self.began_at_ms = self.began_at_ms or began_ms
         try:
             wrapping = home.wrapping
@@ -241,18 +258,29 @@ class Step(Awaited):
         if self.loss is not None:
             loss, self.loss = self.loss, None
             raise loss
-        call, fn = self.call, self.host.body_of(self)
+        if self.beginning is not None:
+            return await self._begun(self.beginning)
+        call, fn = self.call, self.host.body_of(self.key, self.call)
         if self.present is not None:
             self.details, self.present = self.present.left(), None
         if call.timeout_ms is None and call.heartbeat_ms is None:
-            value = await self._in_thread(fn) if call.executor == "thread" else fn(*call.args, **call.kwargs)
+            value = fn(*call.args, **call.kwargs) if call.executor == "loop" else await self._aside(fn, nobody_listens)
             return await value if inspect.isawaitable(value) else value
         return await self._timed(fn)
+
+    async def _begun(self, beginning: Beginning) -> Any:
+        self.beginning = None
+        try:
+            return await beginning.value()
+        finally:
+            self.present = beginning.told
 
     async def _timed(self, fn: Callable[..., Any]) -> Any:
         call = self.call
         with Stopwatch(self.host.loop, call) as watch:
             self._tell(watch.beat)
+            if call.executor == "process":
+                return await self._aside(fn, watch.begin)
             body = watch.starts(fn)
             value = await self._in_thread(body) if call.executor == "thread" else body(*call.args, **call.kwargs)
             return await value if inspect.isawaitable(value) else value
@@ -280,13 +308,33 @@ class Step(Awaited):
             f"the result of step '{self.call.id}' has {len(output)} bytes; {self.host.output_bytes_max} are allowed."
         )
 
-    async def _in_thread(self, fn: Callable[..., Any]) -> Any:
+    async def _aside(self, fn: Callable[..., Any], began: Callable[[], None]) -> Any:
+        """Run the body beside the loop: in a thread, or in a process, which a cancelled body leaves at once."""
+        if self.call.executor == "thread":
+            return await self._in_thread(fn)
+        from onward.processes.call import RemoteCall
+        from onward.processes.pool import pool
+
+        call = RemoteCall(self.tell(), began)
+        try:
+            return await self._in_thread(fn, pool().threads, call.carry)
+        except asyncio.CancelledError:
+            call.stop()
+            raise
+
+    async def _in_thread(
+        self, fn: Callable[..., Any], threads: Executor | None = None, carry: Carry | None = None
+    ) -> Any:
         """Run the body in the pool. A cancelled body runs on in its thread, which the run then still occupies, as the
         attempt that it is.
         """
         context, told = copy_context(), self.tell()
         context.run(present.set, lambda: told)
-        thread = self.host.loop.run_in_executor(self.host.step_threads, lambda: context.run(self._call_in_thread, fn))
+        if carry is not None:
+            context.run(carrier.set, carry)
+        thread = self.host.loop.run_in_executor(
+            threads or self.host.step_threads, lambda: context.run(self._call_in_thread, fn)
+        )
         self.host.thread_began(thread)
         value, error = await asyncio.shield(thread)
         if error is not None:

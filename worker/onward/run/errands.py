@@ -108,7 +108,7 @@ class Errands:
             except (asyncio.CancelledError, KeyboardInterrupt):
                 raise
             except SystemExit as error:  # asyncio would end the worker
-                raise OnwardError("middleware called sys.exit().") from error
+                raise OnwardError("middleware called sys.exit().", code="E0315") from error
             except Exception as error:
                 delay_ms = decide(self._owner.retry, attempt, error, random.random())  # noqa: S311 - jitter
                 if delay_ms is None:
@@ -136,7 +136,9 @@ class Errands:
                 task.exception()
             return
         self._tasks.discard(task)
-        error = OnwardError("middleware was cancelled by itself.") if task.cancelled() else task.exception()
+        error = (
+            OnwardError("middleware was cancelled by itself.", code="E0317") if task.cancelled() else task.exception()
+        )
         if error is None:
             self._go_on(then, task.result())
         else:

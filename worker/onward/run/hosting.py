@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onward_protocol.ids import derived_id
@@ -29,7 +31,9 @@ from onward.host import Cursors, StepCall
 from onward.replay.identity import hash_of, identity_of
 from onward.replay.lineage import BRANCH, SCOPE, Branch, Scope
 from onward.run.asks import DurableWait, Note
+from onward.run.beginning import Beginning
 from onward.run.bodies import Step
+from onward.run.calling import waiting_task
 from onward.run.moments import Alarm
 from onward.run.prepared import Invocation, SealedStart, Sending
 from onward.run.prompts import Answer, Opening, Prompt, Start
@@ -90,10 +94,20 @@ class RunHost:
         """See `Host`."""
         course = self._course
         key = self._key(call.id, call.args, call.kwargs)
-        step = Step(course, key, call, identity_of(call.args, call.kwargs))
-        if course.wrapping is not None and course.wrapping.has_codecs:
-            course.unread[key] = partial(step.read, course.wrapping)
-        course.ask_step(step)
+        identity = identity_of(call.args, call.kwargs)
+        beginning = None
+        if course.is_clear_for(call) and (caller := waiting_task(sys._getframe(), course.loop)):  # pyright: ignore[reportPrivateUsage] - who calls is the question
+            beginning = Beginning(key, call, identity, caller)
+            result = course.turn.outside.run(course.begin_step, beginning)
+            if result is not None:
+                return call.decode(result.output)
+        step = Step(course, key, call, identity)
+        if beginning is not None and beginning.has_begun:
+            course.turn.outside.run(course.go_on_with, step, beginning)
+        else:
+            if course.wrapping is not None and course.wrapping.has_codecs:
+                course.unread[key] = partial(step.read, course.wrapping)
+            course.ask_step(step)
         try:
             entry = await step.future
         except BaseException:
@@ -247,6 +261,6 @@ class RunHost:
         if course.is_sealed:
             raise Evicted
         branch = BRANCH.get()
-        if branch is None or branch.turn is not course.turn or asyncio.get_running_loop() is not course.loop:
+        if branch is None or branch.turn is not course.turn or get_ident() != course.thread:
             raise OnwardError(f"'{name}' was called outside of the run's own tasks.", code="E0111")
         return branch

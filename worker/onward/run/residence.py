@@ -62,6 +62,7 @@ class Residence:
         self._landlord = landlord
         self._cancelled: RunCancelled | None = None
         self._interrupt: BaseException | None = None
+        self._host: RunHost | None = None
         self._wrapper: Wrapper | None = None
         self._is_finishing = False
         self._is_unwound = False
@@ -133,7 +134,7 @@ class Residence:
     def _start_main(self, context: Context) -> None:
         """Start the user's function in this context, which becomes the run's."""
         self.course.admit()
-        host = RunHost(self.function, self.assign, self.course)
+        self._host = host = RunHost(self.function, self.assign, self.course)
         context.run(self._enter, host)
         if self.function.is_sync:
             self._start_thread(host, context)
@@ -152,7 +153,7 @@ class Residence:
         try:
             return await intercepted(self.function.fn(host.context), self._take_interrupt)
         except SystemExit as error:  # asyncio would end the worker
-            raise OnwardError("the function called sys.exit().") from error
+            raise OnwardError("the function called sys.exit().", code="E0315") from error
 
     def _start_thread(self, host: RunHost, context: Context) -> None:
         branch = context[BRANCH]
@@ -363,6 +364,12 @@ class Residence:
     def _end(self, outcome: Outcome) -> None:
         self.course.outbox.flush(outcome)
         self.leave()
+
+    def dissolve(self) -> None:
+        """Let go of everything, when nobody needs it any more: no code of the run is left, and everything is said."""
+        self.course.dissolve()
+        if self._host is not None:
+            self._host.context = None
 
     @property
     def is_at_rest(self) -> bool:

@@ -124,6 +124,7 @@ class Runner:
         self._parking_check: asyncio.TimerHandle | None = None
         self._is_draining = False
         self._nothing_runs: asyncio.Future[None] | None = None
+        self._idle_at_ms = clock_ms()
         hooks.install(self.loop)
 
     # -- for the daemon
@@ -157,6 +158,11 @@ class Runner:
     def in_flight(self) -> int:
         """How many runs occupy a slot."""
         return len(self._occupants)
+
+    @property
+    def idle_ms(self) -> int:
+        """For how long no run has occupied a slot."""
+        return 0 if self._occupants else self.clock_ms() - self._idle_at_ms
 
     def new_connection(self) -> None:
         """Count credit anew: it belongs to a connection."""
@@ -313,6 +319,7 @@ class Runner:
             log.warning("ignored an acknowledgement: %s", error)
         if residence.stage == "ended" and residence.course.outbox.is_settled:
             self._runs.pop(ack.run, None)
+            self._forget(residence)
         elif residence.stage == "parked":
             self._trim_parking()
 
@@ -357,6 +364,7 @@ class Runner:
         self._leaving.discard(residence)
         self._vacate(residence)
         self._start_ready(residence.assign.run)
+        self._forget(residence)
         if (
             self._nothing_runs is not None
             and not self._occupants
@@ -365,6 +373,11 @@ class Runner:
         ):
             self._nothing_runs.set_result(None)
 
+    def _forget(self, residence: Residence) -> None:
+        """Let go of a run when nobody knows it any more."""
+        if residence.is_gone and self._runs.get(residence.assign.run) is not residence:
+            residence.dissolve()
+
     def _occupy(self, residence: Residence) -> None:
         self._parking.discard(residence)
         self._waiting.pop(residence, None)
@@ -372,6 +385,8 @@ class Runner:
 
     def _vacate(self, residence: Residence) -> None:
         self._occupants.discard(residence)
+        if not self._occupants:
+            self._idle_at_ms = self.clock_ms()
         if self._waiting:
             self.loop.call_soon(self._give_slots, context=self.context.copy())
 

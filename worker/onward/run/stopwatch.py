@@ -46,10 +46,14 @@ class Stopwatch:
 
         @wraps(fn, updated=())
         def body(*args: Any, **kwargs: Any) -> Any:
-            self._beat = self._began = self._loop.time()
+            self.begin()
             return fn(*args, **kwargs)
 
         return body
+
+    def begin(self) -> None:
+        """The body begins; from any thread."""
+        self._beat = self._began = self._loop.time()
 
     def beat(self) -> None:
         """The body gives a sign of life; from any thread."""

@@ -198,7 +198,9 @@ class TestEngine:
         name = "concurrency:0" if option == "concurrency" else option
         done = await self._engine.control.set_limit(function.id, name, limit, "test")
         if done.verdict != "set":
-            raise ConfigError(f"function '{function.id}', option '{option}': {done.reason or 'it has no such limit'}.")
+            raise ConfigError(
+                f"function '{function.id}', option '{option}': {done.reason or 'it has no such limit'}.", code="E0105"
+            )
         await self._settle()
 
     async def rerun(self, run: TestRun[O]) -> TestRun[O]:
@@ -286,7 +288,7 @@ class TestEngine:
         await self._engine.committer.drained()
         if self._worker is not None and self._worker.is_dead:
             if refusal := self._worker.refusal:
-                raise ConfigError(refusal.message) from refusal
+                raise ConfigError(refusal.message, code=refusal.code) from refusal
             self._dead.append(self._worker)
             self._start_worker()
         runs = await self._all_runs()

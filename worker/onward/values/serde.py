@@ -32,7 +32,8 @@ def register_type(cls: type[T], encode: Callable[[T], Any], decode: Callable[[An
     """
     if not is_custom(cls):
         raise ConfigError(
-            f"register_type: values of {cls.__name__} are encoded natively; a registration would be ignored."
+            f"register_type: values of {cls.__name__} are encoded natively; a registration would be ignored.",
+            code="E0131",
         )
     _encode_hooks[cls] = encode
     _decode_hooks[cls] = decode

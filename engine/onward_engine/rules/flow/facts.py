@@ -26,7 +26,7 @@ WAITS_MAX = 100
 
 class Queued(Struct, frozen=True):
     """A run's row in the queue. `ahead` runs of its function stand before it, in the same line if it stands in one: at
-    most `AHEAD_MAX` are counted. `due_at_ms` of a ready one is since when it is.
+    most as many as were asked for are counted. `due_at_ms` of a ready one is since when it is.
     """
 
     state: State

@@ -14,7 +14,7 @@ from .statements import statements
 _SQL = statements("queued")
 
 
-async def read_queued(fetch: Fetch, run: str) -> Queued | None:
+async def read_queued(fetch: Fetch, run: str, ahead_max: int) -> Queued | None:
     """Return where in the queue a run is."""
     found = await fetch(_SQL["row"], run)
     if not found:
@@ -23,7 +23,7 @@ async def read_queued(fetch: Fetch, run: str) -> Queued | None:
     row = QueueRow(ord, function, rank, QueueState(state), due_at_ms, flow_key)
     if not queued.has_order(row):
         return queued.queued(row, 0)
-    ahead = await fetch(_SQL[f"ahead_{STATES[row.state]}"], function, flow_key, rank, ord, AHEAD_MAX)
+    ahead = await fetch(_SQL[f"ahead_{STATES[row.state]}"], function, flow_key, rank, ord, ahead_max)
     return queued.queued(row, ahead[0][0])
 
 

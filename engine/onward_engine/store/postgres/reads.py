@@ -89,9 +89,9 @@ class Reads:
         """Return a page of what is kept, by name."""
         return [Item(*row) for row in await self._fetch(_SQL["items"], kind, owner, after, limit)]
 
-    async def queued(self, run: str) -> Queued | None:
+    async def queued(self, run: str, ahead_max: int) -> Queued | None:
         """Return where in the queue a run is."""
-        return await queue_reads.read_queued(self._fetch, run)
+        return await queue_reads.read_queued(self._fetch, run, ahead_max)
 
     async def holders(self, flow_key: str, limit: int) -> Holders:
         """Return who has the places of a key."""

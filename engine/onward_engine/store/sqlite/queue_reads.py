@@ -17,7 +17,7 @@ _QUEUE = statements("queue")
 _WAITING = (QueueState.LINE, QueueState.HELD, QueueState.GATHERED)
 
 
-def read_queued(db: Db, run: str) -> Queued | None:
+def read_queued(db: Db, run: str, ahead_max: int) -> Queued | None:
     """Return where in the queue a run is."""
     found = db.execute(_SQL["row"], (run,)).fetchone()
     if found is None:
@@ -25,7 +25,7 @@ def read_queued(db: Db, run: str) -> Queued | None:
     row = queue_row(found)
     if not queued.has_order(row):
         return queued.queued(row, 0)
-    values = {"function": row.function, "flow_key": row.flow_key, "rank": row.rank, "ord": row.ord, "most": AHEAD_MAX}
+    values = {"function": row.function, "flow_key": row.flow_key, "rank": row.rank, "ord": row.ord, "most": ahead_max}
     ahead = db.execute(_SQL[f"ahead_{STATES[row.state]}"], values).fetchone()[0]
     return queued.queued(row, int(ahead))
 

@@ -81,9 +81,9 @@ class Reads:
         """Return a page of what is kept, by name."""
         return read_items(self._db, kind, owner, after, limit)
 
-    def queued(self, run: str) -> Queued | None:
+    def queued(self, run: str, ahead_max: int) -> Queued | None:
         """Return where in the queue a run is."""
-        return queue_reads.read_queued(self._db, run)
+        return queue_reads.read_queued(self._db, run, ahead_max)
 
     def holders(self, flow_key: str, limit: int) -> Holders:
         """Return who has the places of a key."""

@@ -86,8 +86,9 @@ class RunRows:
             self._payloads[ord] = rows.payload_of(payload)
         if others:
             for row in self._db.execute(_SQL["going"], (rows.listing(others),)).fetchall():
-                ord = self._keep(row).run.ord
-                self._payloads[ord] = rows.payload_of(row[rows.COLUMNS :])
+                *payload, may_wait = row[rows.COLUMNS :]
+                ord = self._keep(row, may_wait=bool(may_wait)).run.ord
+                self._payloads[ord] = rows.payload_of(payload)
         return [event for ord in unread for event in self._payloads[ord].events]
 
     def add_run(self, run: Run) -> None:
@@ -205,9 +206,9 @@ class RunRows:
         kept = self._kept.get(ord)
         return kept or self._keep(self._db.execute(_SQL["by_ord"], (ord,)).fetchone())
 
-    def _keep(self, row: Row) -> _Kept:
+    def _keep(self, row: Row, *, may_wait: bool = True) -> _Kept:
         run = rows.run_of(row)
-        kept = _Kept(run, rows.tail_of(row), may_wait=True)
+        kept = _Kept(run, rows.tail_of(row), may_wait=may_wait)
         if not run.status.is_terminal:
             self._kept[run.ord] = kept
             self._ords[run.id] = run.ord

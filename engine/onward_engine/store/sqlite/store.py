@@ -14,7 +14,7 @@ from onward_protocol.limits import Limits, Times
 from onward_protocol.messages import AppManifest, Event
 
 from ...model import Item, Run
-from ...rules.flow.facts import Awaited, Backlog, Holders, Line, Queued
+from ...rules.flow.facts import AHEAD_MAX, Awaited, Backlog, Holders, Line, Queued
 from ..port import (
     HOLDERS_PAGE,
     ITEMS_PAGE,
@@ -151,9 +151,9 @@ class SqliteStore:
         """See `Store`."""
         return await self._read(lambda reads: reads.items(kind, owner, after, limit))
 
-    async def queued(self, run: str) -> Queued | None:
+    async def queued(self, run: str, ahead_max: int = AHEAD_MAX) -> Queued | None:
         """See `Store`."""
-        return await self._read(lambda reads: reads.queued(run))
+        return await self._read(lambda reads: reads.queued(run, ahead_max))
 
     async def holders(self, flow_key: str, limit: int = HOLDERS_PAGE) -> Holders:
         """See `Store`."""

@@ -22,7 +22,7 @@ SELECT ord, events, input, cause FROM json_each(?) CROSS JOIN run ON ord = value
 -- name: going
 SELECT run.id, run.ord, run.function, run.flow_key, run.flow_limit, run.parent, run.parent_key, run.attempt, run.created_at_ms,
 live.status, live.epoch, live.seq, live.pos, live.seen, live.generation, live.steps, live.state_bytes, live.started_at_ms, live.tail,
-live.holder, live.cancel_reason, 0, live.strikes, run.origin, run.origins, live.app_version, live.is_paused, run.flow, run.events, run.input, run.cause
+live.holder, live.cancel_reason, 0, live.strikes, run.origin, run.origins, live.app_version, live.is_paused, run.flow, run.events, run.input, run.cause, EXISTS (SELECT 1 FROM wait WHERE wait.ord = run.ord)
 FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
 
 -- name: held_by

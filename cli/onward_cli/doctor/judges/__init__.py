@@ -1,0 +1,1 @@
+"""Pure: evidence goes in, a verdict comes out."""

@@ -1,0 +1,1 @@
+"""Look, and bring home evidence. They open sockets, and judge nothing."""

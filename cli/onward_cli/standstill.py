@@ -1,0 +1,94 @@
+"""A worker whose event loop does not turn: somebody speaks for it, what blocks it is named, and in the end it is given
+up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onward_cli.child import Child
+    from onward_cli.voice import Voice
+
+HURRY_MS = 1_000  # loading what speaks takes up to this long: with shorter leases it has to be there before
+STACK_LINES_MAX = 40
+
+
+class Standstill:
+    """What is known of one worker's standing still."""
+
+    def __init__(self, child: Child, voice: Voice) -> None:
+        self._child = child
+        self._voice = voice
+        self._is_blocked = False
+        self._is_named = False
+
+    def look(self) -> None:
+        """Look at it now, once it has been connected."""
+        child = self._child
+        if child.patience_ms < HURRY_MS:
+            self._voice.load()
+        age_ms = child.pulse.age_ms
+        if age_ms <= child.patience_ms:
+            self._turns()
+        else:
+            self._stands_still(age_ms)
+
+    def _stands_still(self, age_ms: int) -> None:
+        child = self._child
+        if not self._is_blocked:
+            self._is_blocked = True
+            self._voice.speak_for(child)
+        if not self._is_named:
+            self._name(age_ms)
+        if age_ms > child.about["stall_max_ms"] and not child.is_given_up:
+            self._give_up(age_ms)
+
+    def _give_up(self, age_ms: int) -> None:
+        """One of several makes room for another one: their container is not to be ended for its sake."""
+        child = self._child
+        child.is_given_up = True
+        self._voice.log(child).error("worker is given up, others go on with its runs", seconds=_seconds(age_ms))
+        self._voice.say_bye(child, "stalled")
+        if self._voice.plan.processes > 1:
+            child.kill(f"it stood still for {_seconds(age_ms)} s")
+
+    def _turns(self) -> None:
+        if self._is_blocked:
+            self._is_blocked = self._is_named = self._child.is_given_up = False
+            self._voice.release(self._child)
+            self._voice.log(self._child).info("event loop turns again", pid=self._child.pid)
+
+    def _name(self, age_ms: int) -> None:
+        """Say what blocks it, as soon as the stack is there; of a process that is stopped there is none."""
+        child = self._child
+        stack = child.pulse.take_stack()
+        if not stack and not child.is_stopped and age_ms < 2 * child.patience_ms:
+            return
+        self._is_named = True
+        for fields in _named(child, stack):
+            event = "step blocks the event loop" if "step" in fields else "event loop is blocked"
+            self._voice.log(child).warning(
+                "worker is stopped" if child.is_stopped else event, pid=child.pid, seconds=_seconds(age_ms), **fields
+            )
+
+
+def _named(child: Child, stack: str) -> list[dict[str, Any]]:
+    """Return what to say of each step that may be to blame: one if it runs on the loop, otherwise those in threads."""
+    shown = {"stack": shortened(_of_loop(stack) if child.pulse.is_on_loop else stack)} if stack else {}
+    names = [dict(zip(("run", "function", "step"), name, strict=True)) for name in child.pulse.now]
+    return [{**name, **shown} for name in names] or [shown]
+
+
+def _of_loop(stack: str) -> str:
+    """Return the part of the event loop's thread, which comes last."""
+    return stack.rpartition("\n\n")[2]
+
+
+def shortened(stack: str) -> str:
+    """Return the newest calls."""
+    return "\n".join(stack.splitlines()[:STACK_LINES_MAX])
+
+
+def _seconds(ms: int) -> float:
+    return round(ms / 1000, 1)
