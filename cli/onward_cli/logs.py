@@ -112,7 +112,9 @@ _TIME: dict[LogFormat, dict[str, Any]] = {
 
 
 def _json(structlog: Any) -> list[Processor]:
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    # structlog's own `dict_tracebacks` shows every variable of every frame: tokens, and the user's data.
+    frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]
 
 
 def _console(structlog: Any) -> list[Processor]:

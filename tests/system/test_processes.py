@@ -126,6 +126,7 @@ def test_a_process_that_reaches_the_limit_of_its_address_space_says_so(system: S
 
 def test_a_step_that_kills_every_process_fails_in_the_end_and_the_processes_are_there_again(system: System) -> None:
     supervisor = start(system, app="tests.system.apps.blocking:functions")
+    files = len(os.listdir(f"/proc/{supervisor.pid}/fd"))
     run = system.client.start("test/deadly", "a")
     wait_for(lambda: system.client.get_run(run.id).is_over, "it is over")
     error = system.client.get_run(run.id).error
@@ -133,12 +134,15 @@ def test_a_step_that_kills_every_process_fails_in_the_end_and_the_processes_are_
     assert "WorkerLost" in error.message
     assert [line["was_running"] for line in lines(system, "worker died")] == [[f"step die of run {run.id}"]] * 5
     wait_for(lambda: len(children_of(supervisor)) == 2, "there are two again")
+    wait_for(lambda: len(os.listdir(f"/proc/{supervisor.pid}/fd")) <= files, "nothing is left open")
 
 
-def test_a_crash_shows_the_place_in_python_that_led_there(system: System) -> None:
+def test_a_crash_shows_the_place_in_python_that_led_there_and_what_was_started_there_ends(system: System) -> None:
     start(system)
     system.client.start("test/deadly", ("d", "crash"))
     assert "in die" in logged(system, "worker died")["stack"]
+    [helper] = noted(system, "helper")
+    wait_for(lambda: not is_alive(helper), "it would go on beside the same step elsewhere")
 
 
 def test_what_cannot_be_imported_is_told_once_and_ends_everything(system: System) -> None:

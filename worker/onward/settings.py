@@ -85,6 +85,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         shown = f"file {self.token_file!r}" if self.token_file else "***" if self.plain_token else "none"
         return f"Settings(url={self.url!r}, token={shown}, way={self.way!r})"
 
+    def __rich_repr__(self) -> None:
+        """Say nothing else than `repr`: a traceback with variables would show all fields."""
+
 
 def _way(environ: Mapping[str, str], named: Mapping[str, str | None]) -> Way:
     chosen = {name: given or environ.get(f"ONWARD_{name.upper()}") for name, given in named.items()}
@@ -123,6 +126,10 @@ def _url_problem(url: str) -> str:
         return "has a user name in it; the engine asks for a token only"
     if not url.startswith(("http://", "https://")):
         return f"{url!r} does not begin with http:// or https://"
+    if " " in url or not url.isprintable():
+        return f"{url!r} has spaces or special characters in it"
+    if "?" in url or "#" in url:
+        return f"{url!r} has more behind its path"
     try:
         parts = urlsplit(url)
         wrong = parts.hostname is None or parts.port == 0

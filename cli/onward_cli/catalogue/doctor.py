@@ -80,7 +80,6 @@ DOCTOR: Final = {
     "E0534": Entry(
         "Requests reach the engine, and WebSockets do not.",
         "A proxy or load balancer that drops the header Upgrade.",
-        "Have every proxy and load balancer on the way pass the headers Upgrade and Connection on.",
     ),
     "E0535": Entry(
         "What answers at the address is no engine.",

@@ -85,8 +85,8 @@ def sizes_of_frames(result: bytes) -> list[int]:
     return [kinds.count("StepDone") for _, kinds in frames_of(code, Checkpoint.PIPELINED)]
 
 
-def test_results_that_come_without_a_pause_share_a_frame_up_to_half_the_window_and_the_first_ones_a_whole() -> None:
-    assert sizes_of_frames(b"small") == [16, 4, 1]
+def test_results_that_come_without_a_pause_share_a_frame_up_to_half_the_window() -> None:
+    assert sizes_of_frames(b"small") == [8, 8, 4, 1]
 
 
 def test_large_results_share_no_frame() -> None:

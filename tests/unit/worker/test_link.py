@@ -268,5 +268,6 @@ def test_retry_after_is_understood_in_both_forms() -> None:
     assert parse_retry_after("120", 0) == 120_000
     assert parse_retry_after("Thu, 01 Jan 1970 00:01:30 GMT", 60) == 30_000
     assert parse_retry_after("Thu, 01 Jan 1970 00:00:00 GMT", 60) == 0
+    assert parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", 60) == 86_400_000
     assert parse_retry_after("soon", 0) is None
     assert parse_retry_after("", 0) is None

@@ -48,6 +48,11 @@ def test_a_senseless_retry_after_cannot_keep_the_worker_away() -> None:
     assert Reconnect(latest, Times()).pause_ms(0, retry_after_ms=10**12) == 300_000
 
 
+def test_to_come_back_at_once_means_with_a_pause() -> None:
+    pauses = Reconnect(random.Random(4).uniform, Times())
+    assert min(pauses.pause_ms(now_ms, retry_after_ms=0) for now_ms in range(50)) >= 100
+
+
 def test_a_session_that_held_makes_the_next_loss_a_new_outage() -> None:
     pauses = Reconnect(latest, Times())
     pauses.pause_ms(0)

@@ -44,6 +44,13 @@ def test_the_token_is_never_shown() -> None:
     assert "secret" not in repr(Settings.read({"ONWARD_TOKEN": "secret"}))
 
 
+def test_a_traceback_with_variables_shows_neither_the_token_nor_a_proxy_s_password() -> None:
+    rich = pytest.importorskip("rich.pretty")
+    proxy = "http://me:secret@proxy.test:3128"
+    settings = Settings.read({"ONWARD_TOKEN": "secret", "ONWARD_PROXY": proxy, "HTTPS_PROXY": proxy})
+    assert "secret" not in rich.pretty_repr([settings, settings.way, settings.way.choice("https://engine").proxy])
+
+
 @pytest.mark.parametrize("given", [{"url": 5}, {"token": b"secret"}])
 def test_an_option_of_another_kind_is_named_and_not_repeated(given: dict[str, Any]) -> None:
     [option] = given
@@ -58,7 +65,19 @@ def test_an_address_that_is_no_url_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://host:port", "http://host:99999", "http://[::1:8484", "http://", "http://host:0"]
+    "url",
+    [
+        "http://host:port",
+        "http://host:99999",
+        "http://[::1:8484",
+        "http://",
+        "http://host:0",
+        "https://a b",
+        "https://a\x0bb",
+        "https://a/b c",
+        "https://a?b",
+        "https://a#b",
+    ],
 )
 def test_an_address_that_cannot_be_dialled_is_refused_where_it_is_read(url: str) -> None:
     with pytest.raises(ConfigError, match=r"the engine's address"):

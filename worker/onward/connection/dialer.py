@@ -104,8 +104,9 @@ def parse_retry_after(text: str, now_s: float) -> int | None:
     if text.isascii() and text.isdigit():
         return min(int(text[:9]), RETRY_AFTER_S_MAX) * 1_000
     try:
-        return max(0, round((parsedate_to_datetime(text).timestamp() - now_s) * 1_000))
-    except ValueError:
+        wanted_s = parsedate_to_datetime(text).timestamp() - now_s
+        return round(min(max(0, wanted_s), RETRY_AFTER_S_MAX) * 1_000)
+    except (ValueError, OverflowError):
         return None
 
 

@@ -35,12 +35,13 @@ class Reconnect:
         """Return how long to wait before the next attempt: at least what the engine asked for (`retry_after_ms`)."""
         self._forget_outage(now_ms)
         if retry_after_ms is not None:
-            return min(self._pick(retry_after_ms, retry_after_ms * 5 / 4), RETRY_AFTER_MS_MAX)
+            asked_ms = min(self._pick(retry_after_ms, retry_after_ms * 5 / 4), RETRY_AFTER_MS_MAX)
+            return max(asked_ms, self._eager_ms())  # "Retry-After: 0" would be dialled in a circle
         if self._outage_at_ms is None:
             self._outage_at_ms = now_ms
             return 0
         if now_ms - self._outage_at_ms < self.times.reconnect_eager_ms:
-            return self._pick(self.times.reconnect_min_ms, self.times.reconnect_max_ms)
+            return self._eager_ms()
         self._spread_ms = min(2 * self._spread_ms, self.times.reconnect_cap_ms)
         return self._pick(0, self._spread_ms)
 
@@ -48,6 +49,9 @@ class Reconnect:
         if self._connected_at_ms is not None and now_ms - self._connected_at_ms >= STEADY_MS:
             self._outage_at_ms, self._spread_ms = None, SPREAD_MS_MIN
         self._connected_at_ms = None
+
+    def _eager_ms(self) -> int:
+        return self._pick(self.times.reconnect_min_ms, self.times.reconnect_max_ms)
 
     def _pick(self, low: float, high: float) -> int:
         return round(self.uniform(low, high))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from typing import Any, Final
 
 from onward.dialing.faults import TlsFailed, Unreachable
@@ -16,6 +17,8 @@ from onward.dialing.way import Target, Way, target_of
 
 ADDRESS_S: Final = 2.0
 """For each address of a name but the last: the first one may lead nowhere."""
+
+LEAST_S: Final = 0.05
 
 Connected = socket.socket | Layer
 
@@ -31,7 +34,7 @@ def dial_blocking(url: str, way: Way, trust: Trust, timeout_s: float) -> Connect
         if proxy is not None:
             if proxy.scheme == "https":
                 opened = _encrypted(opened, trust.to_proxy(), proxy.host, f"the proxy {proxy}")
-            _pass(opened, proxy, target)
+            _pass(opened, proxy, target, timeout_s)
         return opened if context is None else _to_engine(opened, context, target.host, engine)
     except BaseException:
         opened.close()
@@ -43,13 +46,14 @@ def _first(place: Target | Proxy, peer: str, timeout_s: float) -> socket.socket:
         addresses = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as failure:
         raise Unreachable(peer, failure) from failure
-    for address in addresses[:-1]:
+    until_s = time.monotonic() + timeout_s
+    for left, address in zip(range(len(addresses), 1, -1), addresses, strict=False):
         try:
-            return _connected(address, min(ADDRESS_S, timeout_s), timeout_s)
+            return _connected(address, min(ADDRESS_S, _remaining(until_s) / left), timeout_s)
         except OSError:
             continue
     try:
-        return _connected(addresses[-1], timeout_s, timeout_s)
+        return _connected(addresses[-1], _remaining(until_s), timeout_s)
     except OSError as failure:
         raise Unreachable(peer, failure) from failure
 
@@ -69,17 +73,25 @@ def _connected(address: tuple[Any, ...], wait_s: float, timeout_s: float) -> soc
     return opened
 
 
-def _pass(opened: socket.socket, proxy: Proxy, target: Target) -> None:
-    handshake = tunnel(proxy, target)
+def _pass(opened: socket.socket, proxy: Proxy, target: Target, timeout_s: float) -> None:
+    handshake, until_s = tunnel(proxy, target), time.monotonic() + timeout_s
     try:
         sending = next(handshake)
         while True:
             opened.sendall(sending)
+            if time.monotonic() > until_s:  # a byte now and then is no answer
+                raise TimeoutError("it did not come to an end in time")
+            opened.settimeout(_remaining(until_s))
             sending = handshake.send(opened.recv(CHUNK_BYTES))
     except StopIteration:
-        return
+        opened.settimeout(timeout_s)
     except OSError as failure:
         raise Unreachable(f"the proxy {proxy}", failure) from failure
+
+
+def _remaining(until_s: float) -> float:
+    """Return the seconds until a moment; a little if it has passed, for zero would mean not to wait at all."""
+    return max(until_s - time.monotonic(), LEAST_S)
 
 
 def _to_engine(opened: socket.socket, context: ssl.SSLContext, host: str, peer: str) -> Connected:

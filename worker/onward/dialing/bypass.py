@@ -25,7 +25,7 @@ def bypassed_by(entries: str, host: str, port: int) -> str:
     """Return the first entry of a NO_PROXY that means this host and port; empty if none does."""
     name, address = normal(host), address_of(host)
     for entry in entries.replace(",", " ").split():
-        if entry == "*" or _means(entry.lower(), name, address, port):
+        if _means(entry.lower(), name, address, port):
             return entry
     return ""
 
@@ -54,12 +54,14 @@ def address_of(host: str) -> Address | None:
 
 def _means(entry: str, name: str, address: Address | None, port: int) -> bool:
     if with_port := _PORT.match(entry):
-        if int(with_port["port"]) != port:
+        if with_port["port"].lstrip("0") != str(port):
             return False
         entry = with_port["host"]
+    if entry == "*":
+        return True
     if address is not None:
         return _has_address(entry, address)
-    domain = normal(entry).removeprefix("*").lstrip(".")
+    domain = normal(entry.removeprefix("*").lstrip("."))
     return bool(domain) and (name == domain or name.endswith(f".{domain}"))
 
 

@@ -16,15 +16,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final, Self, cast
 
 import aiohappyeyeballs
 from onward_protocol.limits import Times
 
-from onward.dialing.bypass import address_of
 from onward.dialing.faults import TlsFailed, Unreachable
+from onward.dialing.names import Addresses, resolve
 from onward.dialing.proxies import Proxy
 from onward.dialing.trust import Trust
 from onward.dialing.tunnels import tunnel
@@ -34,19 +32,7 @@ EYEBALLS_DELAY_S: Final = 0.25
 USER_TIMEOUT_MS: Final = Times().dead_ms
 """Nothing acknowledged for so long: the engine has given up this path too."""
 
-# Not the loop's own threads: steps may hold all of those, and then a lost connection would never come back.
-_RESOLVERS: Final = ThreadPoolExecutor(4, thread_name_prefix="onward-resolve")
-
-Addresses = list[tuple[Any, ...]]
 OpenSocket = Callable[[str, int], Awaitable[socket.socket]]
-
-
-async def resolve(host: str, port: int) -> Addresses:
-    """Return the addresses of a host, in the order in which they are to be tried. Raises `OSError`."""
-    if address_of(host) is not None:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
-    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    return list(await asyncio.get_running_loop().run_in_executor(_RESOLVERS, look_up))
 
 
 async def connect(addresses: Addresses) -> socket.socket:

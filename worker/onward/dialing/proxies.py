@@ -38,6 +38,9 @@ class Proxy(Struct, frozen=True):
 
     __repr__ = __str__
 
+    def __rich_repr__(self) -> None:
+        """Say nothing else than `repr`: a traceback with variables would show all fields."""
+
 
 def parse_proxy(text: str, what: str) -> Proxy:
     """Return the proxy at an address such as "http://user:password@host:3128", or "host:3128". Raises `ConfigError`
@@ -47,9 +50,9 @@ def parse_proxy(text: str, what: str) -> Proxy:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         proxy = _proxy(parts)
         problem = _problem(parts, proxy)
-    except ValueError as error:
-        # `urlsplit` repeats what it was given.
-        raise _wrong(what, "is no address of a host and a port" if "@" in text else f"is no address: {error}") from None
+    except ValueError:
+        # `urlsplit` repeats what it was given, and a password may stand where it looks for a port.
+        raise _wrong(what, "is no address of a host and a port") from None
     if problem:
         raise _wrong(what, problem)
     return proxy
@@ -71,8 +74,14 @@ def _problem(parts: SplitResult, proxy: Proxy) -> str:
         return f"begins with {parts.scheme}://, and may be http://, https:// or socks5h://"
     if not proxy.host or parts.port == 0:
         return "has no host" if not proxy.host else "has the port 0"
+    if " " in proxy.host or not proxy.host.isprintable():
+        return "has a host with spaces or special characters"
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         return "has more behind the port"
+    return _user_problem(proxy)
+
+
+def _user_problem(proxy: Proxy) -> str:
     if proxy.scheme == "socks5h" and max(len(proxy.user.encode()), len(proxy.password.encode())) > _SOCKS_BYTES_MAX:
         return f"has a user or a password of more than {_SOCKS_BYTES_MAX} bytes, which SOCKS cannot carry"
     if ":" in proxy.user and proxy.scheme != "socks5h":

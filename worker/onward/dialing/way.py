@@ -102,6 +102,9 @@ class Way(Struct, frozen=True, kw_only=True):
         files = f"ca_file={self.ca_file!r}, client_cert={self.client_cert!r}, client_key={self.client_key!r}"
         return f"Way({'proxy, ' if self.proxy else ''}{files})"
 
+    def __rich_repr__(self) -> None:
+        """Say nothing else than `repr`: a traceback with variables would show all fields."""
+
 
 def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables about proxies. HTTP_PROXY of a CGI script may be a header that anybody has sent."""

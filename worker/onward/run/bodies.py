@@ -19,13 +19,11 @@ from onward.attempt import StepAttempt, nobody_listens, present
 from onward.errors import NonDeterminism, OnwardError, PayloadTooLarge, WorkerLost, failure_of, step_failed
 from onward.host import StepCall
 from onward.processes.elsewhere import Carry, carrier
-from onward.replay import outset
 from onward.replay.identity import Identity
 from onward.replay.journal import LogEntry, StepEntry, retry_key
 from onward.replay.lineage import BRANCH
 from onward.replay.turn import Cancellable
 from onward.run.asks import Awaited, Home, close_wait, open_retry
-from onward.run.beginning import Beginning
 from onward.run.retry import decide
 from onward.run.stopwatch import Stopwatch
 from onward.run.wrapping import Wrapping
@@ -91,7 +89,6 @@ class Step(Awaited):
         "attempt",
         "barrier",
         "began_at_ms",
-        "beginning",
         "call",
         "details",
         "has_begun",
@@ -110,8 +107,6 @@ class Step(Awaited):
         self.call: StepCall = call
         self.barrier: bool = call.barrier
         self.asked_after: int = 0
-        self.beginning: Beginning | None = None
-        """The first attempt, if it runs already."""
         self.attempt: int = 0
         self.began_at_ms: int = 0
         self.details: Any = None
@@ -174,15 +169,6 @@ class Step(Awaited):
         self.host.body_began(self)
         self.task = asyncio.Task(self._execute(), loop=self.host.loop, context=self._context)
 
-    def go_on_with(self, beginning: Beginning) -> None:
-        """Go on with a first attempt that was begun by its caller: see `outset.begin`."""
-        self.beginning = beginning
-        self._context.run(_enter_body, self)
-        self.host.body_began(self)
-        task = outset.begin(self._execute(), self.host.loop, self._context, beginning.caller)
-        if not task.done():
-            self.task = task
-
     def stop(self) -> None:
         """Cancel the body's task; a body in a thread runs on, and its result is dropped."""
         if self.task is None:
@@ -228,7 +214,7 @@ class Step(Awaited):
 
     async def _attempt(self) -> StepEntry | None:
         call, home, identity = self.call, self.host, self._identity
-        began_ms = self.beginning.began_ms if self.beginning is not None else home.wall_ms()
+        began_ms = home.wall_ms()
         self.began_at_ms = self.began_at_ms or began_ms
         try:
             wrapping = home.wrapping
@@ -258,8 +244,6 @@ class Step(Awaited):
         if self.loss is not None:
             loss, self.loss = self.loss, None
             raise loss
-        if self.beginning is not None:
-            return await self._begun(self.beginning)
         call, fn = self.call, self.host.body_of(self.key, self.call)
         if self.present is not None:
             self.details, self.present = self.present.left(), None
@@ -267,13 +251,6 @@ class Step(Awaited):
             value = fn(*call.args, **call.kwargs) if call.executor == "loop" else await self._aside(fn, nobody_listens)
             return await value if inspect.isawaitable(value) else value
         return await self._timed(fn)
-
-    async def _begun(self, beginning: Beginning) -> Any:
-        self.beginning = None
-        try:
-            return await beginning.value()
-        finally:
-            self.present = beginning.told
 
     async def _timed(self, fn: Callable[..., Any]) -> Any:
         call = self.call

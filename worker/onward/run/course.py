@@ -21,20 +21,18 @@ from onward_protocol.messages import (
     EngineEntry,
     Patched,
     Sleep,
-    StepDone,
     TimerFired,
     Wait,
 )
 
 from onward.checkpoint import Checkpoint
-from onward.errors import Evicted, OnwardError, WorkerLost
+from onward.errors import OnwardError, WorkerLost
 from onward.host import StepCall
 from onward.replay.journal import Journal, LogEntry, StepEntry, is_new_loss, key_of, retry_key
 from onward.replay.log import NOBODY, Asked, Replay
 from onward.replay.turn import Later, Nobody, RunTimer, Turn
 from onward.run import errands
 from onward.run.asks import Awaited, DurableWait, Note, RetryWait
-from onward.run.beginning import Beginning
 from onward.run.bodies import Step
 from onward.run.errands import Errands
 from onward.run.landlord import Landlord
@@ -48,9 +46,6 @@ from onward.run.wrapping import Wrapping
 
 LATE_MS: Final = 1_000
 """While results wait for a late request, nothing new starts until the code has asked for nothing for so long."""
-
-SPREE_MS: Final = 1
-"""For about so long a run's steps follow one another without a turn of the loop."""
 
 UNACKED_BYTES_MAX: Final = 64 * 1024 * 1024
 """While so much of a run is unacknowledged it starts nothing: what the engine cannot take must not fill the memory."""
@@ -130,8 +125,6 @@ class Course:
         self._reading: Asked | None = None
         """Who gets the entry that middleware is at work on: until then the log stands still."""
         self._asks = 0
-        self._spree = 0
-        self._spree_since_ms = 0
         self._late_watch: asyncio.TimerHandle | None = None
         self._is_late_over = False
         self._hold_watch: asyncio.TimerHandle | None = None
@@ -161,7 +154,6 @@ class Course:
         if not self.may_go and not self._owner.asks_to_go():
             return
         self._is_settling = True
-        self._spree = 0
         try:
             self._go_on()
         except Exception as error:
@@ -317,70 +309,6 @@ class Course:
             step.began_at_ms = self.journal.began.pop(step.key, 0)
         if not (step.attempt and self._rests(step)):
             self.replay.hold_body(step)
-
-    # -- steps that begin where the code asks for them
-
-    def is_clear_for(self, call: StepCall) -> bool:
-        """Tell whether a step that the code asks for now would start as soon as the code waits for it, because the run
-        would be quiet then, and nothing else is there to be delivered or started. Starting it at once changes nothing
-        then, and saves two turns of the loop. Whatever is unusual takes the long way.
-        """
-        replay, journal = self.replay, self.journal
-        if self.turn.ready or self.bodies or replay.log or replay.late or not replay.is_empty or journal.attempts:
-            return False
-        if call.barrier or call.executor != "loop" or call.timeout_ms is not None or call.heartbeat_ms is not None:
-            return False
-        if self._is_settling or self._has_new_loss or self.is_draining or not self.may_go or self.stay is not None:
-            return False
-        if self.wrapping is not None or self.user_threads is not None:
-            return False
-        outbox = self.outbox
-        if outbox.is_pressed or outbox.window.unacked_bytes >= UNACKED_BYTES_MAX:
-            return False
-        return replay.gate.lets_pass(False, 0)
-
-    def begin_step(self, beginning: Beginning) -> StepDone | None:
-        """Begin a step for which the run is clear, if the loop can wait. Returns its result if it is over already: then
-        it is recorded, and delivered by whoever calls this. May raise `Evicted`.
-        """
-        if not (self._is_in_time() and self._landlord.may_start()):
-            return None
-        result = beginning.begin(self)
-        if result is None or self.turn.ready:  # a body may wake what is the run's
-            return None
-        self._pass_by(result)
-        return result
-
-    def _is_in_time(self) -> bool:
-        """Tell whether the loop can wait: others have their turns there, and what is finished leaves there."""
-        now_ms, gate = self._landlord.clock_ms(), self.replay.gate
-        if not self._spree:
-            self._spree_since_ms = now_ms
-        is_first = gate.results == self._spree
-        spree_max = gate.window if is_first else max(1, gate.window // 2)
-        return self._spree < spree_max and now_ms - self._spree_since_ms <= SPREE_MS
-
-    def _pass_by(self, result: StepDone) -> None:
-        self._spree += 1
-        self._note_request()
-        try:
-            self._record(result)
-        except Exception as error:
-            self._owner.fail(error)  # whatever the code could do about it, a replay would not
-            raise Evicted from error
-        self.replay.take()
-        self._move_clock(result)
-        self.outbox.flush_soon()
-
-    def go_on_with(self, step: Step, beginning: Beginning) -> None:
-        """Take in a step that has begun. Nothing is delivered before its caller waits for it."""
-        self._note_request()
-        self.replay.ask(step.key, step)
-        self._is_settling = True
-        try:
-            step.go_on_with(beginning)
-        finally:
-            self._is_settling = False
 
     def ask_alarm(self, alarm: Alarm) -> None:
         """As `ask_wait`, for a thread that goes on meanwhile."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -31,9 +30,7 @@ from onward.host import Cursors, StepCall
 from onward.replay.identity import hash_of, identity_of
 from onward.replay.lineage import BRANCH, SCOPE, Branch, Scope
 from onward.run.asks import DurableWait, Note
-from onward.run.beginning import Beginning
 from onward.run.bodies import Step
-from onward.run.calling import waiting_task
 from onward.run.moments import Alarm
 from onward.run.prepared import Invocation, SealedStart, Sending
 from onward.run.prompts import Answer, Opening, Prompt, Start
@@ -94,20 +91,10 @@ class RunHost:
         """See `Host`."""
         course = self._course
         key = self._key(call.id, call.args, call.kwargs)
-        identity = identity_of(call.args, call.kwargs)
-        beginning = None
-        if course.is_clear_for(call) and (caller := waiting_task(sys._getframe(), course.loop)):  # pyright: ignore[reportPrivateUsage] - who calls is the question
-            beginning = Beginning(key, call, identity, caller)
-            result = course.turn.outside.run(course.begin_step, beginning)
-            if result is not None:
-                return call.decode(result.output)
-        step = Step(course, key, call, identity)
-        if beginning is not None and beginning.has_begun:
-            course.turn.outside.run(course.go_on_with, step, beginning)
-        else:
-            if course.wrapping is not None and course.wrapping.has_codecs:
-                course.unread[key] = partial(step.read, course.wrapping)
-            course.ask_step(step)
+        step = Step(course, key, call, identity_of(call.args, call.kwargs))
+        if course.wrapping is not None and course.wrapping.has_codecs:
+            course.unread[key] = partial(step.read, course.wrapping)
+        course.ask_step(step)
         try:
             entry = await step.future
         except BaseException:

@@ -40,8 +40,7 @@ class Outbox:
     written at the end of it. With a `buffer` results wait until it says so, or until something else is sent.
 
     A run that may be ahead of what is stored, and whose next result may be there in the next turn of the loop, puts up
-    to half a window of results into one frame, and its first ones up to a whole window: that costs both ends a fraction
-    of as many frames.
+    to half a window of results into one frame: that costs both ends a fraction of as many frames.
     """
 
     __slots__ = (
@@ -195,11 +194,6 @@ class Outbox:
         self._entries.clear()
         self._stop_timer()
         self._stop_showing()
-
-    @property
-    def is_pressed(self) -> bool:
-        """True if the next frame leaves before any other result: it has a large one."""
-        return self._is_due and self._turns >= self._gate.window
 
     @property
     def is_settled(self) -> bool:

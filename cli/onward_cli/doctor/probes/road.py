@@ -12,7 +12,8 @@ from typing import Final
 
 from onward.dialing.bypass import address_of
 from onward.dialing.faults import TunnelRefused
-from onward.dialing.line import Addresses, Line, connect, resolve
+from onward.dialing.line import Line, connect
+from onward.dialing.names import Addresses, resolve
 from onward.dialing.proxies import Proxy
 from onward.dialing.trust import Trust
 from onward.dialing.way import Target

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from onward.dialing.blocking import dial_blocking
 from onward.dialing.faults import Unreachable
-from onward.dialing.line import Line, connect, dial, resolve
+from onward.dialing.line import Line, connect, dial
+from onward.dialing.names import resolve
 from onward.dialing.trust import Trust
 from onward.dialing.way import Way
 
@@ -28,6 +33,44 @@ async def test_a_name_is_looked_up_although_steps_hold_every_thread_of_the_loop(
         finally:
             held.set()
             await step
+
+
+async def test_a_look_up_that_takes_longer_than_an_attempt_is_there_for_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise a dead name server before the living one would keep us away for ever."""
+    asked, answered = threading.Semaphore(0), threading.Event()
+
+    def look_up(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        asked.release()
+        answered.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 8484))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    first = asyncio.create_task(resolve("engine.test", 8484))
+    await asyncio.to_thread(asked.acquire)
+    first.cancel()
+    second = asyncio.create_task(resolve("engine.test", 8484))
+    await asyncio.sleep(0)
+    answered.set()
+    assert [place for *_, place in await second] == [("192.0.2.1", 8484)]
+    assert not asked.acquire(blocking=False), "it was not looked up twice"
+
+
+def test_a_program_ends_although_a_name_is_still_looked_up() -> None:
+    program = """
+import asyncio, socket, time
+from onward.dialing.names import resolve
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+async def main():
+    try:
+        await asyncio.wait_for(resolve("engine.test", 1), 0.1)
+    except TimeoutError:
+        print("late")
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=True, timeout=20, stdout=subprocess.PIPE, text=True)
+    assert ended.stdout == "late\n"
 
 
 async def test_the_address_that_answers_is_taken() -> None:
@@ -75,3 +118,39 @@ def test_blocking_code_takes_the_address_that_answers_too(monkeypatch: pytest.Mo
         assert isinstance(opened, socket.socket)
         with opened:
             assert opened.getpeername() == alive
+
+
+def test_blocking_code_does_not_wait_for_ever_for_a_proxy_that_says_a_byte_now_and_then() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as other:
+        told = other.submit(_drip, server)
+        way = Way(proxy=f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(Unreachable, match=r"in time|timed out"):
+            dial_blocking("http://engine.test", way, Trust(way), 0.5)
+        assert told.result(timeout=5) < 200, "we left, and not the proxy"
+
+
+def _drip(server: socket.socket) -> int:
+    opened, _ = server.accept()
+    with opened, suppress(ConnectionError):
+        for count in range(200):
+            opened.sendall(b"x")
+            if select.select([opened], [], [], 0.02)[0] and opened.recv(4096).find(b"CONNECT") < 0:
+                return count
+    return 0
+
+
+def test_blocking_code_shares_its_time_between_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    class Nobody(socket.socket):
+        def connect(self, address: Any, /) -> None:
+            waited.append(self.gettimeout() or 0)
+            raise TimeoutError("timed out")
+
+    place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [place] * 100)
+    monkeypatch.setattr(socket, "socket", Nobody)
+    with pytest.raises(Unreachable):
+        dial_blocking("http://engine.test", Way(), Trust(Way()), 10)
+    assert len(waited) == 100
+    assert waited[0] <= 0.1

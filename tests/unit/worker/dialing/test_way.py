@@ -49,6 +49,10 @@ def test_a_proxy_is_written_in_the_usual_ways(text: str, proxy: Proxy) -> None:
         "http://me:secret@proxy.test/path",
         f"socks5h://me:secret{'x' * 250}@proxy.test",
         "http://m%3Ae:secret@proxy.test",
+        "http://me:secret%40proxy.test:3128",
+        "me:secret",
+        "http://me:secret@proxy .test",
+        "http://me:secret@proxy\x0b.test",
     ],
 )
 def test_what_is_no_proxy_is_named_without_its_password(text: str) -> None:
