@@ -61,10 +61,25 @@ def settings(environ: Mapping[str, str], known: Mapping[str, str]) -> list[Setti
 
 def _setting(name: str, variable: str, environ: Mapping[str, str], known: Mapping[str, str]) -> Setting:
     if environ.get(variable):
-        value = "***" if variable == _TOKEN else hidden(environ[variable])
+        value = "***" if variable == _TOKEN else shown(name, environ[variable])
         origin = origin_of(variable, environ)
         return Setting(name, value, variable if origin == "environment" else origin)
     return Setting(name, known.get(variable, ""), "default")
+
+
+def shown(name: str, value: str) -> str:
+    """Return the value of a setting for people. A proxy's address that is wrong is a password for all we know."""
+    from onward.dialing.proxies import parse_proxy
+    from onward.dialing.way import DIRECT
+    from onward.errors import ConfigError
+
+    if name != "proxy" or value == DIRECT:
+        return hidden(value)
+    try:
+        proxy = parse_proxy(value, name)
+    except ConfigError:
+        return "***"
+    return str(proxy) if proxy.has_user else value
 
 
 def hidden(value: str) -> str:

@@ -5,12 +5,17 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from onward import App, ConfigError, Context, StepFailed, SyncContext, step
+from onward.attempt import StepAttempt
 from onward.middleware import StructLog
+from onward.processes.call import RemoteCall
+from onward.processes.elsewhere import Elsewhere
 from onward.testing import TestEngine, TestRun
+from onward.values.results import result_codec
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
@@ -108,6 +113,7 @@ async def test_an_exception_comes_back_as_what_it_is_with_its_traceback(caplog: 
         ("final", "NonRetryable"),
         ("unicode", "UnicodeDecodeError"),
         ("cancelled", "CancelledError"),
+        ("interrupted", "KeyboardInterrupt"),
     ],
 )
 async def test_every_exception_survives_the_way(what: str, type: str) -> None:
@@ -135,6 +141,21 @@ async def test_the_failure_says_how_the_process_died(how: str, words: str) -> No
 async def test_the_next_attempt_finds_what_the_one_that_died_has_left() -> None:
     run = await outcome_of(lambda: crunching.counts.aio(8))
     assert run.output == [5, "counts", "counts@0#0", run.id, 2, 2]
+
+
+@pytest.mark.parametrize("how", ["returns", "exits", "raises"])
+async def test_a_body_that_forks_answers_once(how: str) -> None:
+    """What its other process says would be kept as the result of the next step."""
+
+    async def three() -> list[str]:
+        return [await crunching.forks.aio(word, how) for word in "abc"]
+
+    assert (await outcome_of(three)).output == ["a", "b", "c"]
+
+
+async def test_a_line_of_the_log_that_cannot_be_read_fails_no_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    assert (await outcome_of(crunching.logs_what_cannot_be_read.aio)).output == "done"
+    assert "a line of a step's log is lost" in caplog.text
 
 
 async def test_a_durable_call_in_a_process_is_refused() -> None:
@@ -183,6 +204,27 @@ def test_steps_of_the_program_that_was_started_work_too(tmp_path: Path, argument
     assert done.stdout.splitlines().count("42") == 1, done.stderr
 
 
+def test_a_file_of_the_user_s_that_is_called_like_one_of_python_s_is_in_nobody_s_way(tmp_path: Path) -> None:
+    import subprocess
+
+    for name in ("json.py", "queue.py", "select.py"):
+        (tmp_path / name).write_text("raise RuntimeError('this is not the module that was meant')")
+    (tmp_path / "main.py").write_text(MAIN)
+    first = "import onward.processes.call, onward.testing, sys; sys.path.insert(0, '')"
+    run = f"{first}; from main import *; asyncio.run(main())"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", run], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=50
+    )
+    assert done.stdout.splitlines().count("42") == 1, done.stderr
+
+
+def test_a_text_that_looks_like_the_main_module_needs_no_file_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    fn = crunching.takes_anything.fn
+    target = Elsewhere(fn, "step 's'", result_codec(fn, "step 's'")[1])
+    assert RemoteCall(StepAttempt(id="s"), lambda: None).carry(target, ("__main__",), {}) == "__main__"
+
+
 # -- declarations
 
 
@@ -229,6 +271,12 @@ def test_a_function_that_something_else_stands_in_for_is_found_by_the_check(monk
 def test_a_system_without_groups_of_processes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "killpg")
     with pytest.raises(ConfigError, match="need a POSIX system"):
+        step(executor="process")(crunching.factorial)
+
+
+def test_a_frozen_program_has_no_interpreter_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(ConfigError, match="a frozen program has no interpreter"):
         step(executor="process")(crunching.factorial)
 
 

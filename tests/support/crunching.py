@@ -73,6 +73,7 @@ def raises(what: str) -> None:
         "later": RetryAfter("1h"),
         "unicode": UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
         "cancelled": asyncio.CancelledError("somebody"),
+        "interrupted": KeyboardInterrupt("somebody"),
     }
     raise errors[what]
 
@@ -104,6 +105,34 @@ def logs(word: str) -> None:
     import structlog
 
     structlog.get_logger("lines").info("a line", word=word)
+
+
+class OneWay:
+    """Goes into a parcel, and does not come out of it."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+@step(executor="process", retry=ONCE)
+def logs_what_cannot_be_read() -> str:
+    log.warning("never seen", extra={"what": OneWay()})
+    return "done"
+
+
+@step(executor="process", retry=ONCE)
+def forks(word: str, how: str) -> str:
+    """Both that come back are in the same code; the parent waits until the other has ended, and cannot count on it."""
+    child = os.fork()
+    if child == 0:
+        log.warning("of nobody")
+        if how == "exits":
+            sys.exit(0)
+        if how == "raises":
+            raise Odd(1, hint="in the other process")
+        return f"{word} of another process"
+    os.waitpid(child, 0)
+    return word
 
 
 @step(executor="process", retry=ONCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -85,8 +85,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         shown = f"file {self.token_file!r}" if self.token_file else "***" if self.plain_token else "none"
         return f"Settings(url={self.url!r}, token={shown}, way={self.way!r})"
 
-    def __rich_repr__(self) -> None:
-        """Say nothing else than `repr`: a traceback with variables would show all fields."""
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what a traceback with variables may show: otherwise it would be every field."""
+        return [("url", self.url), ("token_file", self.token_file), ("way", self.way)]
 
 
 def _way(environ: Mapping[str, str], named: Mapping[str, str | None]) -> Way:

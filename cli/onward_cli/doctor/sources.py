@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from onward.settings import URL_DEFAULT
 
 from onward_cli.config import origin_of
-from onward_cli.configuring import hidden
+from onward_cli.configuring import shown
 from onward_cli.doctor.evidence import Source
 
 FILES = ("token_file", "ca_file", "client_cert", "client_key")
@@ -31,8 +31,8 @@ def _token(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Ite
 def _source(name: str, option: str | None, environ: Mapping[str, str]) -> Source | None:
     variable = f"ONWARD_{name.upper()}"
     if option:
-        return Source(name=name, value=hidden(option), origin=f"--{name.replace('_', '-')}")
+        return Source(name=name, value=shown(name, option), origin=f"--{name.replace('_', '-')}")
     if not environ.get(variable):
         return None
-    origin = origin_of(variable, environ)
-    return Source(name=name, value=hidden(environ[variable]), origin=variable if origin == "environment" else origin)
+    value, origin = shown(name, environ[variable]), origin_of(variable, environ)
+    return Source(name=name, value=value, origin=variable if origin == "environment" else origin)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from onward_cli import config
 from onward_cli.config import SETTINGS, variable_of
-from onward_cli.configuring import hidden
+from onward_cli.configuring import hidden, shown
 from onward_cli.errors import CommandError
 from onward_cli.tree import options
 
@@ -85,7 +85,7 @@ def test_where_a_value_comes_from_is_known(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "public"),
     [
         ("postgresql://me:s3:cr@et@db/shop", "postgresql://me:***@db/shop"),
         ("http://user:s3cret@proxy:3128", "http://user:***@proxy:3128"),
@@ -93,5 +93,20 @@ def test_where_a_value_comes_from_is_known(folder: Path) -> None:
         ("postgresql://db.example.com:5432/shop", "postgresql://db.example.com:5432/shop"),
     ],
 )
-def test_a_password_in_an_address_is_not_shown(value: str, shown: str) -> None:
-    assert hidden(value) == shown
+def test_a_password_in_an_address_is_not_shown(value: str, public: str) -> None:
+    assert hidden(value) == public
+
+
+@pytest.mark.parametrize(
+    ("value", "public"),
+    [
+        ("direct", "direct"),
+        ("proxy.test:3128", "proxy.test:3128"),
+        ("me:secret@proxy.test:3128", "http://me:***@proxy.test:3128"),
+        ("socks5h://me:secret@proxy.test", "socks5h://me:***@proxy.test:1080"),
+        ("http://me:secret", "***"),
+        ("http://me:sec/ret@proxy.test", "***"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_password_however_it_is_written(value: str, public: str) -> None:
+    assert shown("proxy", value) == public

@@ -176,6 +176,15 @@ def test_signs_of_life_that_come_too_quickly_wait_for_the_next_one() -> None:
     assert unpack(pulse.left()) == 9_999
 
 
+def test_a_thread_that_a_body_has_left_behind_says_nothing_in_the_name_of_the_next() -> None:
+    said = list[Message]()
+    pulse = Pulse(said.append, b"")
+    pulse.attempt = StepAttempt(id="s", _beat=pulse.beat)
+    pulse.end()
+    pulse.attempt.heartbeat("late")
+    assert said == []
+
+
 def test_details_that_were_changed_in_place_are_told_again() -> None:
     said = list[Message]()
     pulse, details = Pulse(said.append, pack([0], "details")), [0]

@@ -108,6 +108,8 @@ class Line(asyncio.Protocol):
         repeated: TLS within TLS.
         """
         loop = asyncio.get_running_loop()
+        if self.transport.is_closing():  # loops do not look: one goes on as if all were well
+            raise TlsFailed(peer, ConnectionResetError("it ended the connection"))
         try:
             encrypted = await loop.start_tls(self.transport, self, context, server_hostname=host)
         except (OSError, ValueError) as failure:  # every error of TLS is one; a name that no certificate has is no name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
@@ -38,8 +38,9 @@ class Proxy(Struct, frozen=True):
 
     __repr__ = __str__
 
-    def __rich_repr__(self) -> None:
-        """Say nothing else than `repr`: a traceback with variables would show all fields."""
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what a traceback with variables may show: otherwise it would be every field."""
+        return [("address", str(self))]
 
 
 def parse_proxy(text: str, what: str) -> Proxy:

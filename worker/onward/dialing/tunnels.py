@@ -34,6 +34,11 @@ _REPLIES: Final = {
 }
 
 
+def shown(text: str) -> str:
+    """Return the beginning of what a stranger says, for a terminal: nothing in it is a command."""
+    return "".join(char if char.isprintable() else "?" for char in text[:80])
+
+
 def tunnel(proxy: Proxy, target: Target) -> Handshake:
     """Return the handshake that makes a proxy connect us to a target."""
     return _Socks(proxy, target).connect() if proxy.scheme == "socks5h" else _Connect(proxy, target).connect()
@@ -97,10 +102,10 @@ class _Connect(_Talk):
         status = int(rest[:3])
         fields = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
         if status == AUTHENTICATION_REQUIRED:
-            kinds = (value.partition(" ")[0] for name, value in fields if name == "proxy-authenticate")
+            kinds = (shown(value.partition(" ")[0]) for name, value in fields if name == "proxy-authenticate")
             raise self._unwelcome(", ".join(dict.fromkeys(kinds)), status)
         if not 200 <= status < 300:
-            raise self._refused(f"HTTP {rest[:80]}", status=status, retry_after=dict(fields).get("retry-after", ""))
+            raise self._refused(f"HTTP {shown(rest)}", status=status, retry_after=dict(fields).get("retry-after", ""))
 
 
 class _Socks(_Talk):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field, structs
@@ -102,8 +102,9 @@ class Way(Struct, frozen=True, kw_only=True):
         files = f"ca_file={self.ca_file!r}, client_cert={self.client_cert!r}, client_key={self.client_key!r}"
         return f"Way({'proxy, ' if self.proxy else ''}{files})"
 
-    def __rich_repr__(self) -> None:
-        """Say nothing else than `repr`: a traceback with variables would show all fields."""
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what a traceback with variables may show: otherwise it would be every field."""
+        return [("ca_file", self.ca_file), ("client_cert", self.client_cert), ("client_key", self.client_key)]
 
 
 def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:

@@ -128,8 +128,10 @@ def _main_for(address: Address, *parcels: bytes) -> MainModule | None:
     if address.module != "__main__" and not any(_MAIN in parcel for parcel in parcels):
         return None
     main: Any = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    return MainModule(spec.name if spec else "", os.path.abspath(getattr(main, "__file__", None) or ""))
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if not spec and not file:  # typed in, or -c: "__main__" may also be just a text
+        return None
+    return MainModule(spec.name if spec else "", os.path.abspath(file or ""))
 
 
 def _how(status: int) -> str:

@@ -53,6 +53,8 @@ def address_of(fn: Callable[..., Any], label: str) -> Address:
     """
     if not hasattr(os, "killpg"):
         raise ConfigError(f"{label}, option 'executor': processes for steps need a POSIX system.", code="E0130")
+    if getattr(sys, "frozen", False) or not sys.executable:  # it would start all of the program again, and again
+        raise ConfigError(f"{label}, option 'executor': a frozen program has no interpreter to start.", code="E0130")
     address = Address(getattr(fn, "__module__", None) or "", getattr(fn, "__qualname__", ""))
     is_bound = not isinstance(getattr(fn, "__self__", None), ModuleType | None)  # C's are bound to their module
     if not address.module or not address.path or "<" in address.path or is_bound:

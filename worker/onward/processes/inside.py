@@ -35,7 +35,7 @@ from onward.processes.parcels import (
     unpack,
     write_message,
 )
-from onward.processes.records import bind_fields, forward_lines, forward_records
+from onward.processes.records import bind_fields, forward_lines, forward_records, keep_records
 from onward.values.results import Encoder, result_codec
 
 BEATS_MAX: Final = 100
@@ -73,27 +73,46 @@ class Servant:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str, str], tuple[Callable[..., Any], Encoder]] = {}
         self._has_main = False
         self._levels: tuple[int, int] | None = None
         forward_records(self._say)
+        os.register_at_fork(after_in_child=self._leave)
 
     def serve(self) -> None:
         """Return when no more tasks can come."""
         while True:
             try:
                 task = read_task(self._connection.recv_bytes())
+                self._send(copy_context().run(self._answer, task))
             except (EOFError, ConnectionError):
                 return
-            copy_context().run(self._execute, task)
 
-    def _execute(self, task: Task) -> None:
+    def _answer(self, task: Task) -> bytes:
         pulse = Pulse(self._say, task.details)
         try:
-            self._say(Done(self._output(task, pulse)))
-        except BaseException as error:  # noqa: BLE001 - whatever a body raises is that attempt's failure
-            self._say(failed(error, pulse.left()))
+            answer = write_message(Done(self._output(task, pulse)))
+        except BaseException as error:  # whatever a body raises is that attempt's failure
+            if self._is_left:
+                raise
+            answer = write_message(failed(error, pulse.left()))
+        if self._is_left:  # a body has forked, and both of it have come back: one of them speaks
+            raise SystemExit
+        pulse.end()
+        return answer
+
+    @property
+    def _is_left(self) -> bool:
+        return os.getpid() != self._pid
+
+    def _leave(self) -> None:
+        """This is a process that a body has forked. What it would say here would be taken for the answer to the next
+        task; its log goes where logs go that nobody has set up.
+        """
+        self._connection.close()
+        keep_records()
 
     def _output(self, task: Task, pulse: Pulse) -> bytes:
         self._take_levels(task.levels)
@@ -131,8 +150,12 @@ class Servant:
         return self._known[place]
 
     def _say(self, message: Message) -> None:
+        if not self._is_left:  # otherwise the lock may be held for ever
+            self._send(write_message(message))
+
+    def _send(self, message: bytes) -> None:
         with self._lock:
-            self._connection.send_bytes(write_message(message))
+            self._connection.send_bytes(message)
 
 
 class Pulse:
@@ -140,19 +163,28 @@ class Pulse:
 
     def __init__(self, say: Callable[[Message], None], told: bytes) -> None:
         self.attempt: StepAttempt | None = None
+        self._lock = threading.Lock()
         self._say = say
         self._window = 0.0
         self._count = 0
         self._told = told
+        self._has_ended = False
 
     def beat(self) -> None:
-        """Tell the worker, with new details if there are any."""
+        """Tell the worker, with new details if there are any; nothing after `end`."""
         now = time.monotonic()
         if now - self._window > WINDOW_S:
             self._window, self._count = now, 0
         self._count += 1
         if self._count <= BEATS_MAX:
-            self._say(Beat(self.left()))
+            with self._lock:
+                if not self._has_ended:
+                    self._say(Beat(self.left()))
+
+    def end(self) -> None:
+        """The attempt is over. A thread that its body has left behind would speak for the next one."""
+        with self._lock:
+            self._has_ended = True
 
     def left(self) -> bytes:
         """Return the details that the worker has not heard of yet."""

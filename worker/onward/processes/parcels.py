@@ -132,9 +132,15 @@ def error_of(failed: Failed) -> BaseException:
     try:
         error = _unpacked(failed.error)
     except Exception:  # noqa: BLE001 - the class belongs to the user
-        error = cast("BaseException", type(failed.kind, (Exception,), {"__module__": "builtins"})(failed.message))
+        error = _namesake(failed)
+    if isinstance(error, KeyboardInterrupt):  # nobody has interrupted the worker
+        error = _namesake(failed)
     error.__cause__ = RemoteTraceback(failed.stack)
     return error
+
+
+def _namesake(failed: Failed) -> BaseException:
+    return cast("BaseException", type(failed.kind, (Exception,), {"__module__": "builtins"})(failed.message))
 
 
 class _Parts(Struct, frozen=True):

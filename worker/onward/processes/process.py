@@ -21,8 +21,10 @@ LOOK_S: Final = 1.0
 PATIENCE_S: Final = 5.0
 """For what the program does when it ends."""
 
+# The user's folders come last until all is there that we need: a file named queue.py in them is nobody's business.
 _START: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from onward.processes.inside import main; "
+    "import json, sys; path = json.loads(sys.argv.pop()); sys.path += path; "
+    "from onward.processes.inside import main; sys.path[:] = path; "
     "main(int(sys.argv.pop()), int(sys.argv.pop()))"
 )
 
@@ -42,7 +44,7 @@ class StepProcess:
         path = json.dumps([str(entry) for entry in sys.path])
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and code of ours
-                [sys.executable, "-c", _START, str(watched), str(theirs.fileno()), path],
+                [sys.executable, "-P", "-c", _START, str(watched), str(theirs.fileno()), path],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), watched),
                 process_group=0,

@@ -12,6 +12,8 @@ from typing import Any
 
 from onward.processes.parcels import Logged, Message, Said, unpack
 
+_log = logging.getLogger("onward.processes")
+
 Say = Callable[[Message], None]
 
 
@@ -33,6 +35,18 @@ class Forwarder(QueueHandler):
 def forward_records(say: Say) -> None:
     """Send what is logged with `logging` to the worker, unless the program sets up a log of its own."""
     logging.getLogger().addHandler(Forwarder(say))
+
+
+def keep_records() -> None:
+    """Send nothing any more: let the log go where logs go that nobody has set up."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, Forwarder)]:
+        root.removeHandler(handler)
+    structlog = sys.modules.get("structlog")
+    factory = structlog and structlog.get_config()["logger_factory"]
+    if structlog and isinstance(factory, partial) and factory.func is _Lines:
+        structlog.reset_defaults()
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def forward_lines(say: Say, level: int) -> None:
@@ -92,7 +106,9 @@ def _plain(value: object) -> object:
 
 def write_record(logged: Logged) -> None:
     """Log it as if it had been logged here."""
-    record = logging.makeLogRecord(unpack(logged.record))
+    if (fields := _fields(logged.record)) is None:
+        return
+    record = logging.makeLogRecord(fields)
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)
@@ -102,8 +118,19 @@ def write_line(said: Said) -> None:
     """Log it as if it had been logged here."""
     import structlog
 
-    fields = unpack(said.event)
+    if (fields := _fields(said.event)) is None:
+        return
     getattr(structlog.get_logger(*said.logger), said.level)(fields.pop("event", ""), **fields)
+
+
+def _fields(parcel: bytes) -> dict[str, Any] | None:
+    """A field may be of a class that only the process has, or that does not come back from its parcel."""
+    try:
+        fields: dict[str, Any] = unpack(parcel)
+    except Exception as error:  # noqa: BLE001 - the class belongs to the user
+        _log.warning("a line of a step's log is lost, its worker cannot read it: %r", error)
+        return None
+    return fields
 
 
 def levels() -> tuple[int, int]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 from onward.dialing.blocking import dial_blocking
-from onward.dialing.faults import Unreachable
+from onward.dialing.faults import TlsFailed, Unreachable
 from onward.dialing.line import Line, connect, dial
 from onward.dialing.names import resolve
 from onward.dialing.trust import Trust
 from onward.dialing.way import Way
+
+from tests.support.ways import LOOPS, played
 
 
 async def test_a_name_is_looked_up_although_steps_hold_every_thread_of_the_loop() -> None:
@@ -100,6 +102,21 @@ async def test_an_end_before_the_protocol_takes_over_is_not_lost() -> None:
         line.abort()
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_encryption_of_a_connection_that_has_ended_fails_at_once(loop: str) -> None:
+    async def scene() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            line = await Line.on(await connect(await resolve(*server.getsockname())))
+            server.accept()[0].close()
+            while not line.transport.is_closing():  # noqa: ASYNC110 - it happens within the loop
+                await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                with pytest.raises(TlsFailed, match="it ended the connection"):
+                    await line.encrypt(Trust(Way()).to_proxy(), "proxy.test")
+
+    played(scene(), loop)
+
+
 async def test_a_host_that_no_name_can_be_is_not_found() -> None:
     with pytest.raises(Unreachable, match="cannot be found"):
         await dial(asyncio.Protocol(), "http://engine..test", Way(), Trust(Way()))
@@ -148,7 +165,11 @@ def test_blocking_code_shares_its_time_between_all_addresses_of_a_name(monkeypat
             raise TimeoutError("timed out")
 
     place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [place] * 100)
+
+    def look_up(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        return [place] * 100
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(socket, "socket", Nobody)
     with pytest.raises(Unreachable):
         dial_blocking("http://engine.test", Way(), Trust(Way()), 10)

@@ -70,6 +70,13 @@ def test_a_refusal_of_a_proxy_may_pass_and_says_when() -> None:
     assert busy.message.endswith("does not connect us to engine.test:8484: HTTP 503 Busy")
 
 
+def test_what_a_proxy_says_is_no_command_for_a_terminal() -> None:
+    busy = refusal("http://proxy.test", b"HTTP/1.1 503 \x1b[2J\x9b2JBusy\r\n\r\n")
+    assert busy.message.endswith("HTTP 503 ?[2J?2JBusy")
+    stranger = refusal("http://proxy.test", b"HTTP/1.1 407 No\r\nProxy-Authenticate: \x1b[2J x\r\n\r\n")
+    assert stranger.message.endswith("(?[2J)")
+
+
 @pytest.mark.parametrize(
     "answer",
     [
