@@ -5,6 +5,7 @@ Every command runs inside `guarded`, so that nobody meets a traceback of ours un
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -16,6 +17,10 @@ from onward_cli.exits import Exit
 from onward_cli.refusals import KNOWN, UNKNOWN
 
 P = ParamSpec("P")
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_ROOM = "make room on the disk to which the output or the files of this command go"
 
 
 class CommandError(Exception):
@@ -78,6 +83,8 @@ def explain(error: Exception) -> CommandError:
         return CommandError("E0501", str(error) or "timed out", status=Exit.TIMED_OUT)
     if note := _note_of(error):
         return _explain_surroundings(error, note)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return CommandError("E0518", f"nothing can be written: {error.strerror}", advice=_ROOM, status=Exit.TRY_AGAIN)
     return CommandError(
         "E0999",
         f"{type(error).__name__}: {error}",

@@ -13,6 +13,7 @@ import uvicorn
 from onward_protocol.limits import Limits
 from starlette.types import ASGIApp
 
+from .heads import Request
 from .service import Service
 from .sockets import Socket
 from .tls import Certificates
@@ -87,7 +88,7 @@ class Web(Service):
 def _config(app: ASGIApp, limits: Limits, certificates: Certificates | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=Request,
         ws=Socket,
         ws_max_size=limits.message_bytes_max,
         ws_per_message_deflate=False,

@@ -32,9 +32,9 @@ every_setting = pytest.mark.parametrize("name", SETTINGS)
 
 
 @pytest.fixture(autouse=True)
-def quiet_logs() -> None:
+def quiet_logs(caplog: pytest.LogCaptureFixture) -> None:
     """The flaky step fails in every run."""
-    logging.getLogger("onward.run").setLevel(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL, "onward.run")
 
 
 class Bodies:

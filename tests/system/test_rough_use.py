@@ -117,3 +117,11 @@ def test_a_file_that_is_no_database_gets_no_company(system: System, tmp_path: Pa
     assert call(system, "engine", "start", "--port", "0", "--db", str(mine)).returncode == 6
     assert mine.read_text() == "Dear Sir or Madam"
     assert not tmp_path.joinpath("admin.token").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_command_whose_output_finds_no_room_says_so() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "onward", "errors", "E0401"]
+        ended = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, timeout=30)
+    assert (ended.returncode, b"error[E0518]: nothing can be written" in ended.stderr) == (75, True)

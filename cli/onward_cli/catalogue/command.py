@@ -97,6 +97,11 @@ COMMAND: Final = {
         "Something that it opens cannot be reached; the traceback names the line.",
         "Mend that line, or start the worker when what it needs is there.",
     ),
+    "E0518": Entry(
+        "Something cannot be written, because the disk is full or a quota is used up.",
+        "The disk of the output, or of a file that the command was given.",
+        "Make room there.",
+    ),
 }
 
 DATABASE: Final = {
