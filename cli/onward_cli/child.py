@@ -114,12 +114,14 @@ class Child:
         """Send a signal. It is not reaped yet, so its number is still its own. SIGINT in the middle of an import would
         be answered with a traceback.
         """
+        self.pulse.ask()
         os.kill(self.pid, number if self.about else signal.SIGTERM)
 
     def send_away(self) -> None:
         """Ask it to finish its running steps and to leave; another one takes its place."""
         if not self.was_sent_away:
             self.was_sent_away = True
+            self.pulse.ask()
             os.kill(self.pid, signal.SIGTERM)
 
     def kill(self, because: str) -> None:

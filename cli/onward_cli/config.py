@@ -72,7 +72,7 @@ def origin_of(variable: str, environ: Mapping[str, str] = os.environ) -> str:
 def _text(folder: str, name: str) -> str | None:
     try:
         with open(os.path.join(folder, name), "rb") as file:
-            return file.read(_BYTES_MAX).decode()
+            return file.read(_BYTES_MAX).decode("utf-8-sig")  # editors of Windows begin with a mark
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -119,7 +119,7 @@ def _value(name: str, key: str, value: object) -> str:
     match value:
         case bool():
             return str(value).lower()
-        case str() | int() | float():
+        case str() | int() | float() if "\0" not in str(value):
             return str(value)
         case list() if all(_is_word(one) for one in cast("list[object]", value)):
             return " ".join(cast("list[str]", value))
@@ -129,7 +129,7 @@ def _value(name: str, key: str, value: object) -> str:
 
 
 def _is_word(value: object) -> bool:
-    return isinstance(value, str) and value != "" and not set(value) & set(" \t\n")
+    return isinstance(value, str) and value != "" and not set(value) & set(" \t\n\0")
 
 
 def _wrong(name: str, what: str, advice: str) -> CommandError:

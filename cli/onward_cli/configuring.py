@@ -84,7 +84,8 @@ def shown(name: str, value: str) -> str:
 
 def hidden(value: str) -> str:
     """Return a value without the password that an address in it may have."""
-    return re.sub(r"(://[^/@\s]*?:)[^/\s]*@", r"\1***@", value)
+    value = re.sub(r"(://[^/@\s]*?:)\S*@", r"\1***@", value)
+    return re.sub(r"([?&]\w*password=)[^&\s]*", r"\1***", value)
 
 
 def defaults() -> dict[str, str]:

@@ -41,23 +41,30 @@ def look(question: str, folder: str) -> str:
     """Return why a worker is not live or not ready; empty if it is. Of several, all have to be live and one ready."""
     path = os.path.join(folder, FILE)  # pathlib takes longer to import than everything else here
     try:
-        names = sorted(filter(_is_beat, os.listdir(folder))) or [FILE]
-        problems = [_look_at(question, os.path.join(folder, name)) for name in names]
+        names = sorted(filter(_is_beat, os.listdir(folder)))
+        problems = {name: _look_at(question, os.path.join(folder, name)) for name in names}
     except OSError as error:
         return f"there is no heartbeat at {path} ({error.strerror})"
-    if question == "ready" and "" in problems:
+    there = {name: problem for name, problem in problems.items() if problem is not None}
+    if not there:
+        return f"there is no heartbeat at {path}"
+    if question == "ready" and "" in there.values():
         return ""
-    return next((_named(name, problem) for name, problem in zip(names, problems, strict=True) if problem), "")
+    return next((_named(name, problem) for name, problem in there.items() if problem), "")
 
 
 def _is_beat(name: str) -> bool:
     return name == FILE or (name.startswith(f"{FILE}-") and name[len(FILE) + 1 :].isdecimal())
 
 
-def _look_at(question: str, path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        age_s = time.time() - os.fstat(file.fileno()).st_mtime
-        return judge(question, file.read(), age_s)
+def _look_at(question: str, path: str) -> str | None:
+    """Return None for one of several that has left meanwhile."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            age_s = time.time() - os.fstat(file.fileno()).st_mtime
+            return judge(question, file.read(), age_s)
+    except FileNotFoundError:
+        return None
 
 
 def _named(name: str, problem: str) -> str:

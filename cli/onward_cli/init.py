@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -78,7 +80,7 @@ def _name_of(folder: Path) -> str:
 
 
 def _check_free(folder: Path, files: dict[str, str]) -> None:
-    taken = [path for path in files if (folder / path).exists()]
+    taken = [path for path in files if os.path.lexists(folder / path)]
     if taken:
         raise CommandError(
             "E0515",
@@ -102,7 +104,7 @@ def _write(path: Path, text: str) -> None:
 def _next_steps(folder: Path, name: str) -> str:
     return "\n".join(
         (
-            f"\nnext   cd {folder}",
+            f"\nnext   cd {shlex.quote(str(folder))}",
             "       pip install -r requirements-dev.txt",
             "       python -m pytest",
             "       worker dev app:functions",

@@ -13,6 +13,8 @@ from typing import Any, Never, TypeVar
 
 T = TypeVar("T")
 
+_ASKS = 2
+
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run on uvloop where it is installed, on asyncio elsewhere."""
@@ -30,11 +32,16 @@ class Signals:
     """SIGINT, SIGTERM and SIGHUP, counted: the first asks to finish, the second to stop now, the third does not ask.
 
     They are Python-level handlers on purpose: user code that blocks the event loop does not block them. Use it inside
-    the running loop; `status` is what to exit with.
+    the running loop; `status` is what to exit with. `asked` tells how many of them the process above has sent, which
+    then count alone: service managers send one to every process, and that process hands it on.
     """
 
-    def __init__(self, finish: Callable[[int], None], give_up: Callable[[int], None]) -> None:
+    def __init__(
+        self, finish: Callable[[int], None], give_up: Callable[[int], None], asked: Callable[[], int] = lambda: 0
+    ) -> None:
         self._asks = [finish, give_up]
+        self._asked = asked
+        self._came = 0
         self._loop = asyncio.get_running_loop()
         self.status = 0
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
@@ -42,11 +49,14 @@ class Signals:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._asks:
+        self._came += 1
+        count = self._asked() or self._came
+        if count > _ASKS:
             os._exit(128 + number)
-        if len(self._asks) == 1:
+        if count == _ASKS:
             self.status = 128 + number
-        self._loop.call_soon_threadsafe(self._asks.pop(0), number)
+        while len(self._asks) > _ASKS - count:
+            self._loop.call_soon_threadsafe(self._asks.pop(0), number)
 
 
 def leave(status: int) -> Never:

@@ -6,6 +6,7 @@ import os
 import sys
 
 _EXPLAINING = {"-h", "--help", "--version"}
+_ALWAYS = {"errors", "completion"}  # also where a file of settings is wrong: they explain it, or start a shell
 
 
 def run() -> None:
@@ -41,4 +42,6 @@ def _take_settings() -> None:
     try:
         config.apply()
     except CommandError as error:
+        if not _ALWAYS.isdisjoint(sys.argv[1:2]):
+            return
         sys.exit(report(error, verbose=False))

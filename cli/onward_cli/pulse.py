@@ -19,6 +19,7 @@ _TICK_AT = 0
 _WHICH_AT = 8  # which of the two introductions counts; 0: none
 _LEFT_AT = 9
 _TOLD_AT = 10
+_ASKED_AT, _ASKED_MAX = 11, 255
 _NOW_AT, _NOW_BYTES = 16, 256
 _IDLE_AT = 280
 _THREADS_AT, _THREADS_BYTES = 512, 2_048
@@ -90,7 +91,16 @@ class Pulse:
         """Note what threads execute."""
         self._write(_THREADS_AT, names)
 
+    @property
+    def asked(self) -> int:
+        """Return how many signals the supervisor has sent."""
+        return self._page[_ASKED_AT]
+
     # -- the supervisor's end
+
+    def ask(self) -> None:
+        """Note that a signal is sent, before it is: whoever gets it finds it counted."""
+        self._page[_ASKED_AT] = min(self._page[_ASKED_AT] + 1, _ASKED_MAX)
 
     @property
     def about(self) -> bytes:

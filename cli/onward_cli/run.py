@@ -144,7 +144,8 @@ def run(
             _show_banner(worker, slots, processes)
         if with_parent and not supervisor:  # which would see to it
             Thread(target=_end_with_parent, daemon=True).start()
-        run_loop(serve(worker, heart, None if supervisor else plan))
+        asked = supervisor.asked if supervisor else lambda: 0
+        run_loop(serve(worker, heart, None if supervisor else plan, asked))
     leave(Exit.OK)
 
 

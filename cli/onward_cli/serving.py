@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 
 
-async def serve(worker: Worker, heart: Heart | None, plan: Plan | None) -> None:
-    """Work until a signal asks for the end, or the plan does, if nobody else sees to that."""
+async def serve(worker: Worker, heart: Heart | None, plan: Plan | None, asked: Callable[[], int]) -> None:
+    """Work until a signal asks for the end (`asked`: see `Signals`), or the plan does, if nobody else sees to that."""
     log = structlog.get_logger("onward.worker")
 
     def finish(number: int) -> None:
@@ -34,7 +35,7 @@ async def serve(worker: Worker, heart: Heart | None, plan: Plan | None) -> None:
         leave_now(128 + number)
 
     tasks: set[asyncio.Task[None]] = set()
-    Signals(finish, lambda number: tasks.add(asyncio.create_task(give_up(number))))
+    Signals(finish, lambda number: tasks.add(asyncio.create_task(give_up(number))), asked)
     async with AsyncExitStack() as stack:
         if plan is not None:
             stack.callback(asyncio.create_task(_stop_when_over(worker, plan)).cancel)

@@ -43,6 +43,10 @@ class Supervisor(NamedTuple):
         """Note there that this process ends because of an error, and has said so."""
         Pulse(self.file).tell()
 
+    def asked(self) -> int:
+        """Return how many signals it has sent to this process."""
+        return Pulse(self.file).asked
+
 
 def take_supervisor() -> Supervisor | None:
     """Return the supervisor of this process, if it has one, and bind this life to its. Processes that are started from

@@ -151,7 +151,10 @@ class Supervisor:
             self._learn(child)
         if ending is not None:
             del self._children[child]
+            if has_died(ending):
+                child.end_group()  # before others go on with its runs, and while its number is nobody else's
             self._bury(child, ending)
+            self._voice.release(child)  # it may have left right after a standstill
             child.close()
         elif child.about and not child.pulse.has_left:
             self._children[child].look()
@@ -247,7 +250,6 @@ class Supervisor:
 
     def _report(self, child: Child, ending: Ending, *, is_again: bool) -> None:
         """Say why it died."""
-        child.end_group()
         self._voice.report(child, ending, self._succession.pause_ms(child.number) / 1000 if is_again else None)
 
 

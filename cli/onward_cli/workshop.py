@@ -19,6 +19,8 @@ from onward_cli.loops import Signals
 
 CRASH_PAUSE_S = 1
 DRAIN_TIMEOUT = "5s"  # somebody is waiting to see the change; a step that is cut off runs again
+_NOT_HERE = ("ONWARD_TOKEN", "ONWARD_TOKEN_FILE", "ONWARD_RELOAD", "ONWARD_BURST", "ONWARD_MAX_RUNTIME")
+"""Settings of workers elsewhere: this one is asked for no token, and is there until somebody ends it."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.dev")
 
@@ -61,7 +63,7 @@ class Workshop:
         self._worker = worker = await asyncio.create_subprocess_exec(
             *_command([*self._arguments, "--url", url, "--proxy", "direct"], is_reloading=self._is_reloading),
             stdin=asyncio.subprocess.PIPE,
-            env={**os.environ, "ONWARD_TOKEN": "", "ONWARD_TOKEN_FILE": ""},
+            env={**os.environ, **dict.fromkeys(_NOT_HERE, "")},
             start_new_session=True,  # Ctrl-C reaches this process only, which then ends both in order
         )
         ending, stopping = asyncio.create_task(worker.wait()), asyncio.create_task(self._stopping.wait())

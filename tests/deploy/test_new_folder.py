@@ -72,3 +72,9 @@ def test_all_of_it_is_called_as_the_app(manifests: str) -> None:
     assert "image: registry.example.com/shop-worker:0.1.0" in manifests
     assert re.findall(r"secretName: (\S+)", manifests) == ["onward-token"]
     assert "create secret generic onward-token" in FILES["README.md"]
+
+
+def test_a_name_that_yaml_would_take_for_something_else_stays_a_name() -> None:
+    files = contents("no")
+    [namespace], [overlay] = (parts_of(files[f"k8s/{name}.yaml"]) for name in ("namespace", "kustomization"))
+    assert (namespace["metadata"]["name"], overlay["namespace"]) == ("no", "no")

@@ -80,6 +80,21 @@ def test_a_broken_file_is_shown_and_the_next_change_repairs_it(dev: Dev) -> None
     wait_for(lambda: system.log("dev").count("] connected") == 2, "the worker is back")
 
 
+def test_its_worker_stays_also_where_settings_are_those_of_a_job(tmp_path: Path) -> None:
+    tmp_path.joinpath("mine.py").write_text(
+        DEV_APP.replace("    return await", '    await ctx.sleep("1s")\n    return await')
+    )
+    tmp_path.joinpath("first").touch()
+    job = {"ONWARD_BURST": "1", "ONWARD_BURST_IDLE": "1ms", "ONWARD_MAX_RUNTIME": "1ms", "ONWARD_TOKEN_FILE": ""}
+    with System(tmp_path, environment={"PYTHONPATH": str(ROOT), **job}) as system:
+        start_dev(system)
+        wait_for(lambda: "] connected" in system.log("dev"), "the worker is there")
+        tmp_path.joinpath("admin.token").touch()
+        [event] = system.client.send(Event("dev/go", "first"))
+        assert event.runs[0].result(timeout="20s") == "first old"
+        assert "finishing the running steps" not in system.log("dev")
+
+
 def test_code_that_is_broken_from_the_beginning_waits_for_a_change(tmp_path: Path) -> None:
     tmp_path.joinpath("mine.py").write_text("this is not Python")
     with System(tmp_path, environment={"PYTHONPATH": str(ROOT), "ONWARD_TOKEN_FILE": ""}) as system:

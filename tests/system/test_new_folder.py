@@ -86,6 +86,22 @@ def test_what_is_there_already_is_never_changed(tmp_path: Path) -> None:
     assert tmp_path.joinpath("app.py").read_text() == "mine"
 
 
+def test_a_link_to_nowhere_is_there_already(tmp_path: Path) -> None:
+    tmp_path.joinpath("pytest.ini").symlink_to("nowhere")
+    refused = worker(tmp_path, "init", ".", "--name", "shop")
+    assert (refused.returncode, [path.name for path in tmp_path.iterdir()]) == (6, ["pytest.ini"])
+
+
+def test_a_folder_that_cannot_be_is_no_mistake_of_ours(tmp_path: Path) -> None:
+    refused = worker(tmp_path, "init", "x" * 300, "--name", "shop")
+    assert refused.returncode == 2
+    assert "error[E0507]" in refused.stderr
+
+
+def test_what_comes_next_can_be_typed_as_it_stands(tmp_path: Path) -> None:
+    assert "cd 'My Shop'" in worker(tmp_path, "init", "My Shop").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [(["My Shop_2"], "my-shop-2"), (["2024-shop"], "shop"), (["x", "--name", "billing"], "billing")],
@@ -167,6 +183,8 @@ def test_a_wrong_file_stops_every_command_but_not_its_help(tmp_path: Path) -> No
     assert "error[E0514]: onward.toml: there is no setting 'concurency'" in refused.stderr
     assert "help: did you mean 'concurrency'?" in refused.stderr
     assert worker(tmp_path, "run", "--help").returncode == 0
+    assert "Usually:" in worker(tmp_path, "errors", "E0514").stdout
+    assert worker(tmp_path, "completion", "bash").returncode == 0
 
 
 # -- completion

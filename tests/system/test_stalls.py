@@ -204,6 +204,18 @@ def test_a_signal_to_the_supervisor_reaches_the_worker_once(system: System, numb
     assert not lines(system, "worker died")
 
 
+def test_a_signal_to_every_process_of_a_service_counts_once(system: System) -> None:
+    """As systemd sends it: to the supervisor, which hands it on, and to the worker."""
+    worker = join(system)
+    system.client.start("test/waiting", ("a", 1.0))
+    began(system, "a")
+    os.kill(child_of(worker), signal.SIGTERM)
+    logged(system, "finishing the running steps; once more to stop at once")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    assert ledger_of(system.home) == {"begin a": 1, "end a": 1}
+
+
 def test_ctrl_c_in_a_terminal_reaches_the_worker_once(system: System) -> None:
     """A terminal sends it to the whole process group."""
     worker = system.command("run", APP, "--log-format", "json", log="worker", process_group=0)

@@ -39,6 +39,11 @@ def test_the_environment_goes_before_the_file(folder: Path) -> None:
     assert environ == {"ONWARD_CONCURRENCY": "7", "ONWARD_URL": "", "ONWARD_DRAIN_TIMEOUT": "9s"}
 
 
+def test_a_file_may_begin_with_the_mark_that_editors_of_windows_write(folder: Path) -> None:
+    folder.joinpath("onward.toml").write_text("port = 2", encoding="utf-8-sig")
+    assert config.read() == ("onward.toml", {"ONWARD_PORT": "2"})
+
+
 def test_settings_may_stand_in_the_project_s_own_file(folder: Path) -> None:
     folder.joinpath("pyproject.toml").write_text(
         "[tool.onward]\nconcurrency = 5\ninsecure = true\nlabel = ['a=1', 'b=2']"
@@ -63,6 +68,7 @@ def test_a_project_without_settings_has_none_even_if_it_cannot_be_read(folder: P
         ("label = ['a b']", "'label' has a value that no setting has"),
         ("concurrency =", "it is not TOML"),
         ("[run]\nconcurrency = 1", "no setting 'run'"),
+        ('url = "a\\u0000b"', "'url' has a value that no setting has"),
     ],
 )
 def test_what_cannot_be_a_setting_is_refused_with_its_name(folder: Path, text: str, said: str) -> None:
@@ -88,6 +94,8 @@ def test_where_a_value_comes_from_is_known(folder: Path) -> None:
     ("value", "public"),
     [
         ("postgresql://me:s3:cr@et@db/shop", "postgresql://me:***@db/shop"),
+        ("postgresql://me:s3/cr@db/shop", "postgresql://me:***@db/shop"),
+        ("postgresql://db/shop?user=me&password=s3cret&ssl=on", "postgresql://db/shop?user=me&password=***&ssl=on"),
         ("http://user:s3cret@proxy:3128", "http://user:***@proxy:3128"),
         ("http://127.0.0.1:8484", "http://127.0.0.1:8484"),
         ("postgresql://db.example.com:5432/shop", "postgresql://db.example.com:5432/shop"),

@@ -81,6 +81,15 @@ def test_of_several_workers_all_have_to_be_live_and_one_ready(tmp_path: Path) ->
     assert look("live", str(tmp_path)).startswith("process 1: the last heartbeat is")
 
 
+@pytest.mark.parametrize("question", ["live", "ready"])
+def test_one_of_several_that_leaves_while_somebody_asks_makes_nobody_dead(tmp_path: Path, question: str) -> None:
+    tmp_path.joinpath("health").write_text(beat())
+    tmp_path.joinpath("health-1").symlink_to("gone")  # the folder was read before it went, the file afterwards
+    assert look(question, str(tmp_path)) == ""
+    tmp_path.joinpath("health").unlink()
+    assert "there is no heartbeat" in look(question, str(tmp_path))
+
+
 def test_the_first_of_several_removes_what_more_workers_have_left(tmp_path: Path) -> None:
     for name in ("health-1", "health-2", "health-x"):
         tmp_path.joinpath(name).touch()

@@ -191,6 +191,35 @@ def test_a_worker_that_is_told_to_end_before_it_has_begun_ends_without_a_word(nu
 
 
 @posix
+def test_nobody_speaks_for_a_worker_that_has_left_right_after_a_standstill() -> None:
+    """Its runs are others' by then, and a supervisor of several, or of code that changes, lives on."""
+    worker = """
+import os, socket, msgspec
+from onward.settings import Settings
+from onward_cli.child import VARIABLE
+from onward_cli.pulse import Pulse
+engine = socket.create_server(("127.0.0.1", 0))
+settings = Settings.read({}, url=f"http://127.0.0.1:{engine.getsockname()[1]}")
+about = {"instance": "wrk_a", "session": "s", "generation": 1, "beat_ms": 500, "stall_max_ms": 60_000}
+pulse = Pulse(int(os.environ[VARIABLE].split()[0]))
+pulse.tick()
+pulse.introduce(msgspec.json.encode({**about, "settings": settings}))
+engine.accept()
+pulse.leave()
+"""
+    above = f"""
+import sys, threading
+from onward_cli.supervisor import supervise
+supervise([sys.executable, "-c", {worker!r}])
+guards = [thread for thread in threading.enumerate() if thread.name == "guard"]
+for guard in guards: guard.join(5)
+print(sum(guard.is_alive() for guard in guards))
+"""
+    said = subprocess.run([sys.executable, "-c", above], capture_output=True, text=True, check=True, timeout=30)
+    assert said.stdout == "0\n"
+
+
+@posix
 def test_a_machine_without_room_for_another_process_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when memory is short: to end would end the workers that are there, too."""
     supervisor = Supervisor(cast("Mailbox", None), [sys.executable, "-c", "pass"])
