@@ -7,17 +7,15 @@ import sys
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from onward import SyncClient
 
-from onward_cli.errors import CommandError, guarded
-from onward_cli.options import Insecure, Output, Quiet, TokenFile, Url, Verbose, client_of
+from onward_cli.connected import connected
+from onward_cli.errors import CommandError
+from onward_cli.options import Output, Quiet
 from onward_cli.output import Format, write_rows
-from onward_cli.reaching import CaFile, ClientCert, ClientKey, Proxy
-
-if TYPE_CHECKING:
-    from onward import SyncClient
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -56,8 +54,9 @@ def _at_ms(text: str | None) -> int:
 
 
 @app.command()
-@guarded
+@connected
 def send(
+    client: SyncClient,
     name: Annotated[str, typer.Argument(help="The event's name, such as shop/order.placed.")],
     data: Annotated[str, typer.Argument(help="Its data as JSON, or @file, or - for stdin.")] = "{}",
     *,
@@ -70,27 +69,17 @@ def send(
         str | None, typer.Option("--at", metavar="TIME", callback=_time, help="Let it come in then: 2026-11-23T08:00.")
     ] = None,
     quiet: Quiet = False,
-    url: Url = None,
-    token_file: TokenFile = None,
-    insecure: Insecure = False,
-    proxy: Proxy = None,
-    ca_file: CaFile = None,
-    client_cert: ClientCert = None,
-    client_key: ClientKey = None,
     output: Output = Format.TABLE,
-    verbose: Verbose = False,
 ) -> None:
     """Send an event; it is stored when this returns. Prints the runs that it started."""
     from onward import Event
 
     event = Event(name, read_json(data), id=id, key=key, at_ms=_at_ms(at), delay_ms=_delay_ms(delay))
-    way = {"proxy": proxy, "ca_file": ca_file, "client_cert": client_cert, "client_key": client_key}
-    with client_of(url, token_file, insecure=insecure, **way) as client:
-        [sent] = client.send(event)
-        runs = [run.id for run in sent.runs]
-        if not runs and not quiet:
-            later = "it comes in later" if sent.due_at_ms else _nobody_starts(client, name)
-            print(f"note: stored, but {later}", file=sys.stderr)
+    [sent] = client.send(event)
+    runs = [run.id for run in sent.runs]
+    if not runs and not quiet:
+        later = "it comes in later" if sent.due_at_ms else _nobody_starts(client, name)
+        print(f"note: stored, but {later}", file=sys.stderr)
     match output:
         case Format.ID:
             write_rows([{"id": run} for run in runs], output, ())
