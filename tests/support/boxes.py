@@ -1,10 +1,11 @@
 """What stands between a worker and its engine in other people's networks, on loopback: each in a thread, from
-`__enter__` to `__exit__`, at a port of its own.
+`__enter__` to `__exit__`, at a port of its own or on a socket that listens somewhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
@@ -23,9 +24,10 @@ Streams = tuple[StreamReader, StreamWriter]
 class Box:
     """Takes connections, and does with them what its kind does."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, listening: socket.socket | None = None) -> None:
         self.port = 0
         self._tls = tls
+        self._listening = listening or socket.create_server((HOST, 0))
         self._writers: list[StreamWriter] = []
         self._is_open = Event()
         self._loop = asyncio.new_event_loop()
@@ -54,7 +56,7 @@ class Box:
 
     async def _serve(self) -> None:
         self._ending = asyncio.Event()
-        server = await asyncio.start_server(self._served, HOST, 0, ssl=self._tls)
+        server = await asyncio.start_server(self._served, sock=self._listening, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._is_open.set()
         await self._ending.wait()

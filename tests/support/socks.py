@@ -18,15 +18,15 @@ class Socks(Tunnels):
         super().__init__()
         self._words = (user, password)
 
-    async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def connected(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Open one tunnel for whoever is let in."""
         if await self._let_in(reader, writer):
             _, command, _, kind = await reader.readexactly(4)
             assert (command, kind) == (CONNECT, BY_NAME), "it asks to connect to a name"
             name = await _text(reader)
             port = int.from_bytes(await reader.readexactly(2), "big")
             self.asked.append(f"{name}:{port}")
-            await self._join(reader, writer, port, b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
-        writer.close()
+            await self.join(reader, writer, port, b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
 
     async def _let_in(self, reader: StreamReader, writer: StreamWriter) -> bool:
         _, count = await reader.readexactly(2)

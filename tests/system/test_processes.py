@@ -222,7 +222,7 @@ def test_a_process_that_is_too_large_finishes_its_steps_and_is_replaced(system: 
 
 def test_a_process_that_grows_on_is_killed_before_the_system_kills_all(system: System) -> None:
     supervisor = start(system, "--max-memory", "100M")
-    system.client.start("test/growing", 200)
+    system.client.start("test/hungry", 200)
     line = logged(system, "worker died")
     assert "far above --max-memory" in line["cause"]
     wait_for(lambda: len(children_of(supervisor)) == 2, "another one is there")

@@ -73,6 +73,12 @@ async def grow(mebibytes: int) -> int:
     return os.getpid()
 
 
+@step
+async def grow_and_stay(mebibytes: int) -> None:
+    hoard.append(b"x" * (mebibytes << 20))
+    await asyncio.Event().wait()
+
+
 @functions.function(tuple[str, str])
 async def deadly(ctx: Context[tuple[str, str]]) -> str:
     return await die(*ctx.data)
@@ -95,6 +101,11 @@ async def growing(ctx: Context[int]) -> int:
     pid = await grow(ctx.data)
     await wait_for_gate("grown")
     return pid
+
+
+@functions.function(int)
+async def hungry(ctx: Context[int]) -> None:
+    await grow_and_stay(ctx.data)
 
 
 if "UNABLE_TO_IMPORT" in os.environ:
