@@ -21,7 +21,8 @@ Fate = Literal["done", "again", "wait", "end"]
 ERRORS = range(2, 10)
 """The statuses of errors that somebody has to mend, from wrong usage to a version that does not fit."""
 
-_TERMINATED = (-15, 128 + 15)
+TERMINATED = (-15, 128 + 15)
+"""The statuses of who was asked to end and had no handler for it."""
 
 MEMORY_PATIENCE = 1.5
 """So many times its limit, a worker that should finish its steps is killed: otherwise the system kills, and in
@@ -65,8 +66,11 @@ def fate_of(ending: Ending, plan: Plan, *, is_ending: bool, has_begun: bool) -> 
 
 
 def has_died(ending: Ending) -> bool:
-    """Tell whether it ended without a word. Who is asked to end before it has begun is ended by the signal itself."""
-    if ending.was_sent_away and not ending.had_begun and ending.status in _TERMINATED:
+    """Tell whether it ended without a word. Who is asked to end before it has begun, or when it is on its way out, is
+    ended by the signal itself.
+    """
+    has_no_handlers = ending.had_left or ending.has_told or (ending.was_sent_away and not ending.had_begun)
+    if has_no_handlers and ending.status in TERMINATED:
         return False
     return ending.status < 0 or (ending.had_begun and not ending.had_left and not ending.has_told)
 

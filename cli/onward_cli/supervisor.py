@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from onward_cli.child import VARIABLE, Child, reap_strangers
-from onward_cli.fates import Ending, fate_of, has_died, is_over
+from onward_cli.fates import TERMINATED, Ending, fate_of, has_died, is_over
 from onward_cli.mailbox import SIGNALS, Mailbox
 from onward_cli.plan import Plan
 from onward_cli.sizes import weigh
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 BUSY_POLL_S = 0.2  # with sizes or files to look at
-_TERMINATED = (-SIGNALS[0], 128 + SIGNALS[0])
 
 
 def is_wanted(arguments: list[str]) -> bool:
@@ -203,7 +202,7 @@ class Supervisor:
     # -- a worker that has ended
 
     def _bury(self, child: Child, ending: Ending) -> None:
-        if self._asked and not ending.had_begun and ending.status in _TERMINATED:
+        if self._asked and not ending.had_begun and ending.status in TERMINATED:
             if not self._has_begun:
                 self._status = 128 + self._asked  # it was told to end before it had begun
             return
@@ -227,9 +226,11 @@ class Supervisor:
                 self._note_status(ending)
 
     def _note_status(self, ending: Ending) -> None:
-        """A death is no success, also if the process called itself successful."""
+        """The first one that is no success counts: others end because of it. A death is none, whatever the process
+        called itself.
+        """
         status = 128 - ending.status if ending.status < 0 else ending.status or int(has_died(ending))
-        self._status = status or self._status
+        self._status = self._status or status
 
     def _start_again(self, child: Child, ending: Ending) -> None:
         """One that is too large at once waits as long as one that dies at once."""

@@ -33,11 +33,11 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def start(system: System, *arguments: str, processes: int = 2, app: str = APP) -> subprocess.Popen[bytes]:
-    """Start processes, and wait until the engine knows all of them."""
+    """Start processes, and wait until the engine has a slot at each of them."""
     supervisor = system.command(
         "run", app, "--log-format", "json", "--processes", str(processes), *arguments, log="worker"
     )
-    wait_for(lambda: len(system.client.list_workers()) == processes, "all are connected")
+    wait_for(lambda: sum(worker.free > 0 for worker in system.client.list_workers()) == processes, "all have slots")
     return supervisor
 
 

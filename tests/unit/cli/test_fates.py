@@ -77,6 +77,13 @@ def test_who_was_sent_away_before_it_had_begun_has_not_died() -> None:
     assert not has_died(Ending(-signal.SIGTERM, had_begun=False, was_sent_away=True))
 
 
+@pytest.mark.parametrize("word", ["had_left", "has_told"])
+def test_who_is_met_by_a_signal_after_its_last_word_has_not_died(word: str) -> None:
+    ended = Ending(-signal.SIGTERM, had_begun=True)
+    assert has_died(ended)
+    assert not has_died(ended._replace(**{word: True}))
+
+
 def test_while_code_is_watched_an_error_waits_for_a_change_and_a_crash_does_not() -> None:
     assert fate(UNABLE_TO_IMPORT, WATCHED, has_begun=False) == "wait"
     assert fate(CRASHED_AT_IMPORT, WATCHED, has_begun=False) == "again"

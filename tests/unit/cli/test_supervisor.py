@@ -220,6 +220,34 @@ print(sum(guard.is_alive() for guard in guards))
 
 
 @posix
+def test_the_error_that_ended_all_is_the_status_also_if_the_signal_meets_another_one_on_its_way_out(
+    tmp_path: Path,
+) -> None:
+    """Both were refused; the second one is on its way out when it is asked to end, and has no handlers any more."""
+    worker = f"""
+import os, time
+from pathlib import Path
+from onward_cli.child import VARIABLE
+from onward_cli.plan import Plan
+from onward_cli.pulse import Pulse
+file, _, number, _ = os.environ[VARIABLE].split()
+second = Path({str(tmp_path)!r}, "second")
+pulse = Pulse(int(file))
+pulse.agree(Plan(processes=2).encode())
+pulse.introduce(b'{{"beat_ms": 5000}}')
+pulse.tell()
+pulse.leave()
+if number == "1":
+    second.touch()
+    time.sleep(60)
+while not second.exists(): time.sleep(0.01)
+raise SystemExit(4)
+"""
+    supervisor = supervised(worker)
+    assert (supervisor.communicate(timeout=20)[0], supervisor.returncode) == ("", 4)
+
+
+@posix
 def test_a_machine_without_room_for_another_process_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when memory is short: to end would end the workers that are there, too."""
     supervisor = Supervisor(cast("Mailbox", None), [sys.executable, "-c", "pass"])
