@@ -133,7 +133,7 @@ def test_a_worker_that_stands_still_gets_no_new_runs(system: System) -> None:
     os.kill(child_of(worker), signal.SIGSTOP)
     wait_for(lambda: "worker stands still" in system.log("engine"), "the guard is there")
     run = system.client.start("test/waiting", ("a", 0.0))
-    time.sleep(0.5)
+    wait_for(lambda: system.client.why(run.id).code == "slots", "no worker has a free slot")
     join(system, log="spare")
     assert run.result(timeout=10) == "a"
     os.kill(child_of(worker), signal.SIGCONT)
