@@ -14,6 +14,9 @@ def _named(text: str) -> str:
     return text
 
 
+Apps = Annotated[
+    list[str], typer.Argument(metavar="APP...", help="module:attribute of an App or a list of functions, or a module.")
+]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", callback=_named, help="Where; it is made if there is none.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", callback=_named, help="The run's id.")]
 FunctionId = Annotated[str, typer.Argument(metavar="FUNCTION", callback=_named, help="The function's id: app/name.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import sys
@@ -22,8 +23,6 @@ VARIABLE = "ONWARD_SUPERVISOR"
 """Tells a worker that it has a supervisor: the page's descriptor, who that is, the worker's number among all, and
 whether it is the first, which has the place to itself.
 """
-
-PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Child:
@@ -86,7 +85,7 @@ class Child:
     def memory(self) -> int:
         """Its size in bytes as far as it is in memory; 0 where that is not known."""
         with suppress(OSError, IndexError), open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * PAGE
+            return int(file.read().split()[1]) * mmap.PAGESIZE
         return 0
 
     @property
@@ -121,8 +120,7 @@ class Child:
         """Ask it to finish its running steps and to leave; another one takes its place."""
         if not self.was_sent_away:
             self.was_sent_away = True
-            self.pulse.ask()
-            os.kill(self.pid, signal.SIGTERM)
+            self.hand_on(signal.SIGTERM)
 
     def kill(self, because: str) -> None:
         """End it at once."""

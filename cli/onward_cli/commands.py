@@ -45,7 +45,16 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 """The base of what the parser raises; its name is in another module with every few releases of typer."""
 
 
-class Commands(TyperGroup):
+class Subcommands(TyperGroup):
+    """The sub-commands of one command, with kindness to typing errors."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the sub-command that the arguments name, or fail with the name that was probably meant."""
+        _guess(self, ctx, args)
+        return super().resolve_command(ctx, args)
+
+
+class Commands(Subcommands):
     """Sub-commands by name, each from a module of its own."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -76,11 +85,6 @@ class Commands(TyperGroup):
         except Exception as error:  # noqa: BLE001 - what a callback of an option has overlooked, too
             _end(error)
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the sub-command that the arguments name, or fail with the name that was probably meant."""
-        _guess(self, ctx, args)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of the sub-commands."""
         with formatter.section("Commands"):
@@ -93,15 +97,6 @@ class Commands(TyperGroup):
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [Item(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
-
-
-class Subcommands(TyperGroup):
-    """The sub-commands of one command, with the same kindness to typing errors."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the sub-command that the arguments name, or fail with the name that was probably meant."""
-        _guess(self, ctx, args)
-        return super().resolve_command(ctx, args)
 
 
 def _forgiving(command: Any) -> Any:

@@ -61,12 +61,12 @@ def read(folder: str = ".") -> Found | None:
 
 
 def origin_of(variable: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Return where a variable that is set comes from: the file, or the environment. A process that was started by
+    """Return where the value of a variable comes from: the file's name, or its own. A process that was started by
     another has the file's values in its environment, so they are compared.
     """
     found = read()
     is_from_file = found is not None and found.values.get(variable) == environ.get(variable)
-    return found.file if found is not None and is_from_file else "environment"
+    return found.file if found is not None and is_from_file else variable
 
 
 def _text(folder: str, name: str) -> str | None:

@@ -62,8 +62,7 @@ def settings(environ: Mapping[str, str], known: Mapping[str, str]) -> list[Setti
 def _setting(name: str, variable: str, environ: Mapping[str, str], known: Mapping[str, str]) -> Setting:
     if environ.get(variable):
         value = "***" if variable == _TOKEN else shown(name, environ[variable])
-        origin = origin_of(variable, environ)
-        return Setting(name, value, variable if origin == "environment" else origin)
+        return Setting(name, value, origin_of(variable, environ))
     return Setting(name, known.get(variable, ""), "default")
 
 

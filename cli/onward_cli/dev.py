@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from onward_cli.arguments import Apps
 from onward_cli.errors import guarded
 from onward_cli.options import CheckpointText, Verbose
 from onward_cli.process_options import Concurrency, slots_of
@@ -17,9 +18,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 @guarded
 def dev(
-    apps: Annotated[
-        list[str], typer.Argument(metavar="APP...", help="module:attribute of an App or a list of functions.")
-    ],
+    apps: Apps,
     *,
     port: Annotated[
         int, typer.Option("--port", envvar="ONWARD_PORT", min=0, max=65535, help="Port of the engine; 0 picks one.")
@@ -37,6 +36,7 @@ def dev(
     only this machine can connect.
     """
     from onward_cli.extras import explained, need_engine
+    from onward_cli.loading import parse
     from onward_cli.logs import LogFormat, configure_logs
     from onward_cli.loops import leave, run_loop
 
@@ -47,6 +47,8 @@ def dev(
 
     from onward_cli.workshop import Workshop
 
+    for target in apps:
+        parse(target)
     worker_checkpoint(checkpoint, os.environ)  # what is wrong is found now, and not by every worker that starts
     slots_of(concurrency, cgroup.cpus(), cgroup.memory_bytes(), processes=1)
     arguments = [*apps, "--concurrency", concurrency, *(["--verbose"] if verbose else [])]

@@ -19,7 +19,8 @@ from onward_cli.refusals import KNOWN, UNKNOWN
 P = ParamSpec("P")
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What a system says when a disk or a quota is full."""
 _ROOM = "make room on the disk to which the output or the files of this command go"
 
 
@@ -83,7 +84,7 @@ def explain(error: Exception) -> CommandError:
         return CommandError("E0501", str(error) or "timed out", status=Exit.TIMED_OUT)
     if note := _note_of(error):
         return _explain_surroundings(error, note)
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in FULL:
         return CommandError("E0518", f"nothing can be written: {error.strerror}", advice=_ROOM, status=Exit.TRY_AGAIN)
     return CommandError(
         "E0999",

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from onward import SyncClient
 from onward.lists import EventLine
+from onward.timetable import DelayedRecord
 
 from onward_cli.arguments import EventId, Limit
 from onward_cli.connected import connected, moment, moment_of
 from onward_cli.lines import LINE_COLUMNS, clock_time, run_fields, run_line
 from onward_cli.options import Output, Quiet, Watch
-from onward_cli.output import Format, Row, note, plain, write_one, write_rows
+from onward_cli.output import Format, note, plain, write_one, write_rows
+from onward_cli.paging import listed
 from onward_cli.repeating import repeat
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-_PAGE = 200
 _COLUMNS = ("id", "name", "key", "received", "runs")
+_DELAYED_COLUMNS = ("id", "name", "key", "due")
 
 
 @app.callback()
@@ -47,10 +48,14 @@ def list_events(
     watch: Watch = False,
 ) -> None:
     """List events, newest first."""
-    wanted = {"name": name, "key": key, "received_from": moment(since), "received_until": moment(until)}
+    wanted: dict[str, Any] = {"name": name, "key": key, "received_from": moment(since), "received_until": moment(until)}
+
+    def ask(count: int, cursor: str | None) -> tuple[Sequence[EventLine], str | None]:
+        page = client.list_events(limit=count, cursor=cursor, **wanted)
+        return page.events, page.cursor
 
     def show() -> None:
-        found = list(islice(_pages(client, wanted, limit), limit))
+        found = listed(ask, limit)
         rows = [_line(event) for event in found] if output is Format.TABLE else [plain(event) for event in found]
         write_rows(rows, output, _COLUMNS)
 
@@ -66,11 +71,16 @@ def delayed(
     output: Output = Format.TABLE,
 ) -> None:
     """List the events that are not due yet, by id."""
-    page = client.list_delayed_events(limit=min(limit, _PAGE))
-    rows: list[Row] = [{**plain(event), "due": clock_time(event.due_at_ms)} for event in page.events]
-    if output is not Format.TABLE:
-        rows = [plain(event) for event in page.events]
-    write_rows(rows, output, ("id", "name", "key", "due"))
+
+    def ask(count: int, cursor: str | None) -> tuple[Sequence[DelayedRecord], str | None]:
+        page = client.list_delayed_events(limit=count, cursor=cursor)
+        return page.events, page.cursor
+
+    found = listed(ask, limit)
+    if output is Format.TABLE:
+        write_rows([{**plain(one), "due": clock_time(one.due_at_ms)} for one in found], output, _DELAYED_COLUMNS)
+    else:
+        write_rows([plain(one) for one in found], output, ())
 
 
 @app.command("take-back")
@@ -93,15 +103,6 @@ def show(client: SyncClient, event: EventId, *, output: Output = Format.TABLE) -
     write_one({**fields, "meta": record.meta or None, "data": record.data}, output)
     print()
     write_rows([run_line(run) for run in record.runs], output, LINE_COLUMNS)
-
-
-def _pages(client: SyncClient, wanted: dict[str, Any], limit: int) -> Iterator[EventLine]:
-    cursor = None
-    while True:
-        page = client.list_events(limit=min(limit, _PAGE), cursor=cursor, **wanted)
-        yield from page.events
-        if (cursor := page.cursor) is None:
-            return
 
 
 def _line(event: EventLine) -> dict[str, Any]:

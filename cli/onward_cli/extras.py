@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from onward_cli.errors import CommandError
+from onward_cli.errors import FULL, CommandError
 from onward_cli.exits import Exit
 
 ENGINE_NEEDS = ("uvicorn", "httptools", "starlette", "cronsim", "prometheus_client")
@@ -53,7 +52,7 @@ def explained() -> Generator[None]:
     except StoreError as error:
         raise CommandError("E0604", str(error), status=Exit.TRY_AGAIN) from error
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        full = error.errno in FULL
         raise CommandError(
             "E0603" if full else "E0605",
             f"the engine cannot write {error.filename or 'its files'}: {error.strerror}",

@@ -2,7 +2,8 @@
 
 asked to end            -> done
 sent away by us         -> again: it was too large, or its code has changed
-left in good order      -> done
+left, the only one      -> done
+left                    -> again: somebody has asked this one to
 told of an error        -> end: it would be the same again. While code is watched: wait for a change
 died, the only one      -> end: whoever runs services starts it again, and sees that it has to
 died, nobody ever began -> end
@@ -21,8 +22,8 @@ Fate = Literal["done", "again", "wait", "end"]
 ERRORS = range(2, 10)
 """The statuses of errors that somebody has to mend, from wrong usage to a version that does not fit."""
 
-TERMINATED = (-15, 128 + 15)
-"""The statuses of who was asked to end and had no handler for it."""
+TERMINATED = {status for number in (1, 2, 15) for status in (-number, 128 + number)}
+"""The statuses of who was asked to end, by SIGHUP, SIGINT or SIGTERM, and had no handler for it."""
 
 MEMORY_PATIENCE = 1.5
 """So many times its limit, a worker that should finish its steps is killed: otherwise the system kills, and in
@@ -47,6 +48,11 @@ class Ending(NamedTuple):
 
     was_sent_away: bool = False
 
+    @property
+    def exit_status(self) -> int:
+        """The status as a shell tells it."""
+        return 128 - self.status if self.status < 0 else self.status
+
 
 def fate_of(ending: Ending, plan: Plan, *, is_ending: bool, has_begun: bool) -> Fate:
     """Return what comes next: the worker is started `again`, or not any more (`done`), or all of them `end`, or `wait`
@@ -58,11 +64,16 @@ def fate_of(ending: Ending, plan: Plan, *, is_ending: bool, has_begun: bool) -> 
         return "again"
     if ending.had_left and ending.status == 0 and plan.processes == 1:
         return "done"
-    if ending.status in ERRORS and (ending.has_told or not ending.had_begun):
+    if is_to_mend(ending):
         return "wait" if plan.is_reloading else "end"
     if plan.is_reloading:
         return "again"
     return "again" if plan.processes > 1 and has_begun else "end"
+
+
+def is_to_mend(ending: Ending) -> bool:
+    """Tell whether it has ended because of an error that somebody has to mend."""
+    return ending.status in ERRORS and (ending.has_told or not ending.had_begun)
 
 
 def has_died(ending: Ending) -> bool:
@@ -77,7 +88,7 @@ def has_died(ending: Ending) -> bool:
 
 def next_to_leave(sizes: Mapping[int, int], memory_max: int, leaving: int) -> int | None:
     """Return who is to leave because of its size: the largest above the limit. One at a time: the others work on."""
-    if not memory_max or leaving or not sizes:
+    if leaving or not sizes:
         return None
     largest = max(sizes, key=lambda number: sizes[number])
     return largest if sizes[largest] > memory_max else None
@@ -85,7 +96,7 @@ def next_to_leave(sizes: Mapping[int, int], memory_max: int, leaving: int) -> in
 
 def is_unbearable(size: int, memory_max: int) -> bool:
     """Tell whether it cannot be waited for any more."""
-    return bool(memory_max) and size > memory_max * MEMORY_PATIENCE
+    return size > memory_max * MEMORY_PATIENCE
 
 
 def is_over(plan: Plan, *, ran_ms: int, idle_ms: int | None) -> bool:

@@ -15,11 +15,12 @@ from onward.calls import RunRecord, StepRecord
 from onward.errors import EngineRefused
 from onward.lists import RunsWanted
 
+from onward_cli.agreeing import check_said
 from onward_cli.arguments import LINES_MAX, RunId
 from onward_cli.connected import connected, selecting
-from onward_cli.errors import CommandError
 from onward_cli.options import Output, Quiet
-from onward_cli.output import Format, plain, printable
+from onward_cli.output import Format, note, plain, printable
+from onward_cli.paging import listed
 
 CHILDREN_MAX = 50
 """So many runs that a run has started are asked for."""
@@ -37,8 +38,8 @@ def tail(client: SyncClient, run: RunId, *, output: Output = Format.TABLE, quiet
         _show_step(step, output)
         sys.stdout.flush()
     record = client.get_run(run)
-    if not quiet and record.status == "completed":
-        print(f"run {run} completed", file=sys.stderr)
+    if record.status == "completed":
+        note(f"run {run} completed", quiet=quiet)
     check_completed(record)
 
 
@@ -74,10 +75,8 @@ def export(
     limit: Annotated[int | None, typer.Option("--limit", min=1, max=LINES_MAX, help="At most so many.")] = None,
 ) -> None:
     """Write runs with their histories as JSON lines, newest first."""
-    if run is None and not wanted:
-        raise CommandError(
-            "E0508", "say which runs", advice="name one, or give an option such as --status failed or --since 1d"
-        )
+    if run is None:
+        check_said(wanted)
     for id in [run] if run is not None else _ids(client, wanted, limit):
         try:
             record, steps = client.get_run(id), client.steps(id)
@@ -89,11 +88,9 @@ def export(
 
 
 def _ids(client: SyncClient, wanted: RunsWanted, limit: int | None) -> list[str]:
-    from itertools import islice
+    from onward_cli.runs import asked
 
-    from onward_cli.runs import PAGE, pages
-
-    return [run.id for run in islice(pages(client, wanted, limit or PAGE, []), limit)]
+    return [run.id for run in listed(asked(client, wanted, []), limit)]
 
 
 def _children(client: SyncClient, run: str, steps: tuple[StepRecord, ...]) -> list[RunRecord]:

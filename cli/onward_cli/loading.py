@@ -7,10 +7,12 @@ import importlib
 import os
 import pkgutil
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -23,14 +25,20 @@ def load(target: str) -> Any:
 
     The current directory comes first on the import path.
     """
+    module_name, attribute = parse(target)
+    search_here()
+    module = _import(module_name)
+    return _find(module, attribute) if attribute else module
+
+
+def parse(target: str) -> tuple[str, str]:
+    """Return the names in `module:attribute`, or in `module`. Raises `CommandError` for what no file can make right."""
     module_name, colon, attribute = target.partition(":")
     if not module_name or (colon and not attribute):
         raise CommandError("E0502", f"{target!r} names no app", advice="write module:attribute, such as app:functions")
     if module_name.endswith(".py") or {"/", "\\"} & set(module_name):
         raise _path_for_module(module_name, attribute)
-    search_here()
-    module = _import(module_name)
-    return _find(module, attribute) if attribute else module
+    return module_name, attribute
 
 
 def _path_for_module(path: str, attribute: str) -> CommandError:
@@ -75,9 +83,16 @@ def _unknown_module(name: str) -> CommandError:
     return CommandError(
         "E0503",
         f"there is no module {name!r}; looked in {folders[0]}, then in the installed packages",
-        advice=_did_you_mean(last, known) or "run the command where the module is, or install its package",
+        advice=_below(name)
+        or _did_you_mean(last, known)
+        or "run the command where the module is, or install its package",
         status=Exit.IMPORT,
     )
+
+
+def _below(name: str) -> str:
+    folders = sorted(path.parent for path in Path().glob(f"*/{name}.py"))
+    return f"it is in the folder {folders[0]}: cd {shlex.quote(str(folders[0]))}" if folders else ""
 
 
 def _broken_module(name: str, error: BaseException) -> CommandError:

@@ -77,8 +77,9 @@ class Steady(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush what can be."""
-        self._try(self._stream.flush)
+        """Flush what can be. Also called when this is forgotten, by then the stream may be closed."""
+        if not self._stream.closed:
+            self._try(self._stream.flush)
 
     def isatty(self) -> bool:
         """Tell whether somebody watches."""

@@ -8,24 +8,60 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Never, TypeVar
 
+from onward_cli.mailbox import SIGNALS
+
 T = TypeVar("T")
+
+PATIENCE_S = 1
+"""For what user code does when it is cancelled."""
 
 _ASKS = 2
 
+_left_behind: set[asyncio.Task[Any]] = set()
+"""Held here, because whoever drops a coroutine runs its `finally`."""
+
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run on uvloop where it is installed, on asyncio elsewhere."""
+    """Run on uvloop where it is installed, on asyncio elsewhere. In the end, what user code has left on the loop is
+    cancelled, and not waited for if it goes on: see `leave`.
+    """
     try:
         import uvloop
     except ImportError:
         factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     else:
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    runner = asyncio.Runner(loop_factory=factory)
+    runner.get_loop().set_default_executor(_Unattended())
+    try:
         return runner.run(main)
+    finally:
+        _left_behind.update(runner.run(_settle()))
+        if not _left_behind:
+            runner.close()
+
+
+async def _settle() -> set[asyncio.Task[Any]]:
+    """Cancel all other tasks; return those that do not end."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    return (await asyncio.wait(rest, timeout=PATIENCE_S))[1] if rest else set()
+
+
+class _Unattended(ThreadPoolExecutor):
+    """For `asyncio.to_thread`. At the end of the loop nobody waits for what it executes: see `leave`."""
+
+    def __init__(self) -> None:
+        super().__init__(thread_name_prefix="asyncio")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 class Signals:
@@ -44,7 +80,7 @@ class Signals:
         self._came = 0
         self._loop = asyncio.get_running_loop()
         self.status = 0
-        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, self._on_signal)
 
@@ -53,6 +89,8 @@ class Signals:
         count = self._asked() or self._came
         if count > _ASKS:
             os._exit(128 + number)
+        if self._loop.is_closed():
+            return  # on its way out
         if count == _ASKS:
             self.status = 128 + number
         while len(self._asks) > _ASKS - count:
@@ -60,14 +98,17 @@ class Signals:
 
 
 def leave(status: int) -> Never:
-    """End the process, even if threads of user code still run: nobody may go on with work that was handed on."""
-    if threading.active_count() > 1:
+    """End the process, even if user code still runs, in a thread or on the loop: nobody may go on with work that was
+    handed on.
+    """
+    if threading.active_count() > 1 or _left_behind:
         leave_now(status)
     sys.exit(status)
 
 
 def leave_now(status: int) -> Never:
     """End the process without asking anybody."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a disk that is full, a reader that has gone
+            stream.flush()
     os._exit(status)

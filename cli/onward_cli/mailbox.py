@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM))
-"""Those that ask for the end."""
+"""Those that ask a process to end."""
 
 
 class Mailbox:

@@ -13,6 +13,21 @@ def run() -> None:
     """Run the command line of this process. The supervisor of a worker is small because it loads no commands, and a
     probe is quick because it loads nothing.
     """
+    _fill_streams()
+    try:
+        _run()
+    except KeyboardInterrupt:  # while something is imported
+        sys.exit(130)
+
+
+def _fill_streams() -> None:
+    """A stream that was closed before the start is None, which neither takes what is written nor knows a terminal."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+
+
+def _run() -> None:
     from onward_cli import heartbeat
 
     if heartbeat.is_wanted(sys.argv[1:]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from onward_cli.pulse import ABOUT_BYTES_MAX, NOW_BYTES_MAX, THREADS_BYTES_MAX, Pulse, patience_ms
@@ -24,6 +25,7 @@ class PulseWatch:
         self._introduction = introduction
         self._patience_s: float | None = None
         self._threads: list[bytes] = []
+        self._lock = Lock()
         pulse.forget_stack()
 
     def tick(self) -> None:
@@ -53,13 +55,15 @@ class PulseWatch:
 
     def thread_began(self, name: bytes) -> None:
         """See `Watch`."""
-        self._threads.append(name)
-        self._show_threads()
+        with self._lock:
+            self._threads.append(name)
+            self._show_threads()
 
     def thread_ended(self, name: bytes) -> None:
         """See `Watch`."""
-        self._threads.remove(name)
-        self._show_threads()
+        with self._lock:
+            self._threads.remove(name)
+            self._show_threads()
 
     def _show_threads(self) -> None:
         self._pulse.threads_run(b"\0".join(self._threads[-8:])[:THREADS_BYTES_MAX])

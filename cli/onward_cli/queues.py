@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import getpass
 import platform
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
 import typer
 from onward import SyncClient
 from onward.queues import KeyRecord, LimitName, LimitRecord, QueueRecord
 
+from onward_cli.agreeing import tell
 from onward_cli.arguments import FunctionId, Limit
 from onward_cli.connected import connected
 from onward_cli.errors import CommandError
-from onward_cli.exits import Exit
 from onward_cli.lines import clock_time
 from onward_cli.options import Output, Quiet, Watch, Yes
-from onward_cli.output import Format, countable, note, plain, write_one, write_rows
+from onward_cli.output import Format, note, plain, write_one, write_rows
+from onward_cli.paging import listed
 from onward_cli.repeating import repeat
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-_PAGE = 200
 _KEYS_PAGE = 50
 _COLUMNS = ("function", "waiting", "ready", "later", "limited", "held", "gathering", "oldest", "state")
 _KEY_COLUMNS = ("option", "value", "waiting", "taken", "limit", "held by")
@@ -39,8 +38,12 @@ def queues() -> None:
 def list_queues(client: SyncClient, *, limit: Limit = 50, output: Output = Format.TABLE, watch: Watch = False) -> None:
     """List the queues of all functions, by function."""
 
+    def ask(count: int, cursor: str | None) -> tuple[Sequence[QueueRecord], str | None]:
+        page = client.list_queues(limit=count, cursor=cursor)
+        return page.queues, page.cursor
+
     def show() -> None:
-        found = list(islice(_pages(client, limit), limit))
+        found = listed(ask, limit)
         if output is Format.TABLE:
             write_rows([_line(one) for one in found], output, _COLUMNS)
         else:
@@ -67,7 +70,12 @@ def show(client: SyncClient, function: FunctionId, *, output: Output = Format.TA
 @connected
 def keys(client: SyncClient, function: FunctionId, *, limit: Limit = 50, output: Output = Format.TABLE) -> None:
     """List the values of keys for which runs of a function wait, or by which they take turns."""
-    found = list(islice(_key_pages(client, function, limit), limit))
+
+    def ask(count: int, cursor: str | None) -> tuple[Sequence[KeyRecord], str | None]:
+        page = client.list_keys(function, limit=count, cursor=cursor)
+        return page.keys, page.cursor
+
+    found = listed(ask, limit, _KEYS_PAGE)
     if output is Format.TABLE:
         write_rows([_key_line(one) for one in found], output, _KEY_COLUMNS)
     else:
@@ -89,14 +97,7 @@ def purge(
 ) -> None:
     """Cancel the runs of a function that have not begun."""
     found = client.purge_queue(function, key=key, reason=reason, dry_run=not yes)
-    write_one({"runs": found.count, "sample": list(found.sample), "done": yes}, countable(output))
-    if not yes and found.count:
-        raise CommandError(
-            "E0510",
-            f"this would cancel {found.count} runs; nothing is changed yet",
-            advice="give the same command with --yes",
-            status=Exit.USAGE,
-        )
+    tell("cancel", found, is_agreed=yes, output=output)
 
 
 @app.command("set-limit")
@@ -118,7 +119,9 @@ def set_limit(
 ) -> None:
     """Set a limit of a function, at once and for good; or set it back with --reset."""
     if (limit is None) != reset:
-        raise CommandError("E0511", "say which limit", advice="give a number, or --reset for what the code says")
+        raise CommandError(
+            "E0511", "say what the limit is to be", advice="give a number, or --reset for what the code says"
+        )
     record = client.set_limit(function, cast("LimitName", option), limit, by=_whoami() if by is None else by)
     if output is Format.TABLE:
         note(f"{record.option} of {function} is {limit_text(record)}", quiet=quiet)
@@ -141,24 +144,6 @@ def _whoami() -> str:
         return f"{getpass.getuser()}@{platform.node()}"
     except (OSError, KeyError):  # a container without a name for its user
         return platform.node()
-
-
-def _pages(client: SyncClient, limit: int) -> Iterator[QueueRecord]:
-    cursor = None
-    while True:
-        page = client.list_queues(limit=min(limit, _PAGE), cursor=cursor)
-        yield from page.queues
-        if (cursor := page.cursor) is None:
-            return
-
-
-def _key_pages(client: SyncClient, function: str, limit: int) -> Iterator[KeyRecord]:
-    cursor = None
-    while True:
-        page = client.list_keys(function, limit=min(limit, _KEYS_PAGE), cursor=cursor)
-        yield from page.keys
-        if (cursor := page.cursor) is None:
-            return
 
 
 def _line(one: QueueRecord) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onward_cli import process_options as processes_of
-from onward_cli.errors import CommandError, guarded
+from onward_cli.arguments import Apps
+from onward_cli.errors import CommandError, guarded, report
 from onward_cli.exits import Exit
 from onward_cli.logs import LogFormat
 from onward_cli.options import CheckpointText, Insecure, LogFormatOption, RunDir, TokenFile, Url, Verbose
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from onward_cli.supervised import Supervisor
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
-
-Apps = Annotated[
-    list[str], typer.Argument(metavar="APP...", help="module:attribute of an App or a list of functions, or a module.")
-]
 
 
 @app.command()
@@ -92,7 +89,7 @@ def run(
     from onward.config import limit_ms, option_ms
     from onward.worker import settings_in
 
-    from onward_cli.loading import load
+    from onward_cli.loading import load, parse
     from onward_cli.logs import configure_logs
     from onward_cli.loops import leave, run_loop
     from onward_cli.plan import Plan
@@ -115,11 +112,13 @@ def run(
     )
     slots = processes_of.slots_of(concurrency, cgroup.cpus(), cgroup.memory_bytes(), processes)
     processes_of.check_memory_known(plan)
+    for app_name in apps:
+        parse(app_name)  # before anybody waits for other code
     if supervisor:
-        supervisor.agree(plan)
+        supervisor.pulse.agree(plan.encode())
     else:
         processes_of.check_supervised(plan)
-    with _told(supervisor):
+    with _told(supervisor, verbose=verbose):
         from onward_cli.heart import Heart
 
         is_first = supervisor is None or supervisor.is_first
@@ -144,20 +143,23 @@ def run(
             _show_banner(worker, slots, processes)
         if with_parent and not supervisor:  # which would see to it
             Thread(target=_end_with_parent, daemon=True).start()
-        asked = supervisor.asked if supervisor else lambda: 0
-        run_loop(serve(worker, heart, None if supervisor else plan, asked))
+        run_loop(
+            serve(worker, heart, None if supervisor else plan, lambda: supervisor.pulse.asked if supervisor else 0)
+        )
     leave(Exit.OK)
 
 
 @contextmanager
-def _told(supervisor: Supervisor | None) -> Generator[None]:
-    """An error that is shown here need not be told of by the supervisor as well."""
+def _told(supervisor: Supervisor | None, *, verbose: bool) -> Generator[None]:
+    """An error that is shown here need not be told of by the supervisor as well, and waits for no thread."""
+    from onward_cli.loops import leave
+
     try:
         yield
-    except Exception:
+    except Exception as error:  # noqa: BLE001 - as in `guarded`
         if supervisor:
-            supervisor.tell()
-        raise
+            supervisor.pulse.tell()
+        leave(report(error, verbose=verbose))
 
 
 def _worker(target: Any, **options: Any) -> Worker:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -19,12 +17,11 @@ from onward_cli.errors import CommandError
 from onward_cli.exits import Exit
 from onward_cli.lines import LINE_COLUMNS, STEP_COLUMNS, error_text, run_fields, run_line, step_line
 from onward_cli.options import Output, Quiet, Watch
-from onward_cli.output import Format, plain, write_one, write_rows, write_value
+from onward_cli.output import Format, note, plain, write_one, write_rows, write_value
+from onward_cli.paging import Ask, listed
 from onward_cli.repeating import repeat
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
-
-PAGE = 200
 
 
 @app.callback()
@@ -48,13 +45,13 @@ def list_runs(
 
     def show() -> None:
         unclear: list[int] = []
-        found = list(islice(pages(client, wanted, limit, unclear), limit))
+        found = listed(asked(client, wanted, unclear), limit)
         if output is Format.TABLE:
             write_rows([run_line(run) for run in found], output, LINE_COLUMNS)
         else:
             write_rows([run_fields(run) for run in found], output, ())
-        if sum(unclear) and not quiet:
-            print(f"note: for {sum(unclear)} more runs the expression cannot be evaluated", file=sys.stderr)
+        if sum(unclear):
+            note(f"note: for {sum(unclear)} more runs the expression cannot be evaluated", quiet=quiet)
 
     repeat(show, is_watching=watch)
 
@@ -115,15 +112,15 @@ def check_completed(record: RunRecord) -> None:
         raise CommandError("E0303", what, advice=advice, status=Exit.RUN_FAILED)
 
 
-def pages(client: SyncClient, wanted: RunsWanted, limit: int, unclear: list[int]) -> Iterator[RunRecord]:
-    """Yield runs, newest first: the engine gives a page at a time, however many are asked for."""
-    cursor = None
-    while True:
-        page = client.list_runs(limit=min(limit, PAGE), cursor=cursor, **wanted)
+def asked(client: SyncClient, wanted: RunsWanted, unclear: list[int]) -> Ask[RunRecord]:
+    """Return what lists runs, newest first, and notes how many each page leaves out as `unclear`."""
+
+    def ask(count: int, cursor: str | None) -> tuple[Sequence[RunRecord], str | None]:
+        page = client.list_runs(limit=count, cursor=cursor, **wanted)
         unclear.append(page.unclear)
-        yield from page.runs
-        if (cursor := page.cursor) is None:
-            return
+        return page.runs, page.cursor
+
+    return ask
 
 
 for _command in (explaining.why, following.tail, following.trace, following.export):

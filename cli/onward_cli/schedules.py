@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
 from onward import SyncClient
 from onward.timetable import ScheduleRecord
 
+from onward_cli.agreeing import check_agreed
 from onward_cli.arguments import FunctionId, Limit
 from onward_cli.connected import connected, moment, moment_of
-from onward_cli.errors import CommandError
 from onward_cli.lines import clock_time
 from onward_cli.options import Output, Quiet, Watch, Yes
 from onward_cli.output import Format, note, plain, write_rows
+from onward_cli.paging import listed
 from onward_cli.repeating import repeat
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-_PAGE = 200
 _COLUMNS = ("function", "number", "expression", "tz", "next", "last", "state")
 
 Number = Annotated[
@@ -46,8 +45,12 @@ def list_schedules(
 ) -> None:
     """List schedules, by function."""
 
+    def ask(count: int, cursor: str | None) -> tuple[Sequence[ScheduleRecord], str | None]:
+        page = client.list_schedules(function=function, limit=count, cursor=cursor)
+        return page.schedules, page.cursor
+
     def show() -> None:
-        found = list(islice(_pages(client, function, limit), limit))
+        found = listed(ask, limit)
         if output is Format.TABLE:
             write_rows([_line(one) for one in found], output, _COLUMNS)
         else:
@@ -94,26 +97,13 @@ def backfill(
     ticks = client.backfill(function, number, from_=begin, until=end, dry_run=not yes)
     rows = [{"id": tick.run, "at": tick.at.isoformat(), "new": tick.is_new} for tick in ticks]
     write_rows(rows, output, ("at", "id", "new"))
-    count = sum(tick.is_new for tick in ticks)
-    if not yes and count:
-        raise CommandError(
-            "E0510", f"this would start {count} runs; nothing is started yet", advice="give the same command with --yes"
-        )
+    check_agreed("start", sum(tick.is_new for tick in ticks), is_agreed=yes)
 
 
 def _datetime(text: str) -> datetime:
     found = moment(text)
     assert found is not None, "the option was checked"
     return found
-
-
-def _pages(client: SyncClient, function: str | None, limit: int) -> Iterator[ScheduleRecord]:
-    cursor = None
-    while True:
-        page = client.list_schedules(function=function, limit=min(limit, _PAGE), cursor=cursor)
-        yield from page.schedules
-        if (cursor := page.cursor) is None:
-            return
 
 
 def _line(one: ScheduleRecord) -> dict[str, Any]:

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from onward import SyncClient
+from onward import Event, SyncClient
+from onward.durations import SLEEP_MS_MAX, duration_ms
 
 from onward_cli.connected import connected
 from onward_cli.errors import CommandError
 from onward_cli.options import Output, Quiet
-from onward_cli.output import Format, write_rows
+from onward_cli.output import Format, note, write_rows
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
-
-DELAY_MS_MAX = 366 * 24 * 3_600_000
 
 
 def _duration(text: str | None) -> str | None:
@@ -27,7 +26,7 @@ def _duration(text: str | None) -> str | None:
         delay_ms = _delay_ms(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}; write it like 90s, 10m or 2d") from error
-    if delay_ms > DELAY_MS_MAX:
+    if delay_ms > SLEEP_MS_MAX:
         raise typer.BadParameter(f"{text!r} is more than 366 days")
     return text
 
@@ -41,8 +40,6 @@ def _time(text: str | None) -> str | None:
 
 
 def _delay_ms(text: str | None) -> int:
-    from onward.durations import duration_ms
-
     return 0 if text is None else duration_ms(text)
 
 
@@ -72,14 +69,12 @@ def send(
     output: Output = Format.TABLE,
 ) -> None:
     """Send an event; it is stored when this returns. Prints the runs that it started."""
-    from onward import Event
-
     event = Event(name, read_json(data), id=id, key=key, at_ms=_at_ms(at), delay_ms=_delay_ms(delay))
     [sent] = client.send(event)
     runs = [run.id for run in sent.runs]
     if not runs and not quiet:
         later = "it comes in later" if sent.due_at_ms else _nobody_starts(client, name)
-        print(f"note: stored, but {later}", file=sys.stderr)
+        note(f"note: stored, but {later}", quiet=quiet)
     match output:
         case Format.ID:
             write_rows([{"id": run} for run in runs], output, ())

@@ -41,8 +41,12 @@ class Speaker:
 
     def start(self) -> None:
         """Begin to keep the worker's runs."""
-        self._thread.start()
-        self._is_ready.wait()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # a machine without room for a thread: see `_run`
+            self._refused(str(error))
+        else:
+            self._is_ready.wait()
 
     def release(self) -> None:
         """The worker speaks for itself again."""

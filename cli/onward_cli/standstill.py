@@ -45,12 +45,14 @@ class Standstill:
             self._give_up(age_ms)
 
     def _give_up(self, age_ms: int) -> None:
-        """One of several makes room for another one: their container is not to be ended for its sake."""
+        """Whoever another one is to follow makes room for it: the container of several is not to be ended for the sake
+        of one, and who was sent away cannot leave by itself.
+        """
         child = self._child
         child.is_given_up = True
         self._voice.log(child).error("worker is given up, others go on with its runs", seconds=_seconds(age_ms))
         self._voice.say_bye(child, "stalled")
-        if self._voice.plan.processes > 1:
+        if self._voice.plan.processes > 1 or child.was_sent_away:
             child.kill(f"it stood still for {_seconds(age_ms)} s")
 
     def _turns(self) -> None:

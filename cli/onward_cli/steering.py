@@ -10,12 +10,12 @@ from onward import SyncClient
 from onward.calls import BulkResult
 from onward.lists import RunsWanted
 
+from onward_cli.agreeing import check_said, tell
 from onward_cli.arguments import RunId
 from onward_cli.connected import connected, selecting
 from onward_cli.errors import CommandError
-from onward_cli.exits import Exit
 from onward_cli.options import Output, Quiet, Yes
-from onward_cli.output import Format, countable, note, write_one
+from onward_cli.output import Format, note, write_one
 from onward_cli.send import read_json
 
 OneRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's id; without one, those of the options.")]
@@ -120,17 +120,5 @@ def _change_many(
     is_agreed: bool,
     output: Format,
 ) -> None:
-    """Count first: nothing is changed unless somebody has said yes to the number."""
-    if not wanted:
-        raise CommandError(
-            "E0508", "say which runs", advice="name one, or give an option such as --status failed or --since 1d"
-        )
-    found: BulkResult = change(not is_agreed)
-    write_one({"runs": found.count, "sample": list(found.sample), "done": is_agreed}, countable(output))
-    if not is_agreed and found.count:
-        raise CommandError(
-            "E0510",
-            f"this would {what} {found.count} runs; nothing is changed yet",
-            advice="give the same command with --yes",
-            status=Exit.USAGE,
-        )
+    check_said(wanted)
+    tell(what, change(not is_agreed), is_agreed=is_agreed, output=output)

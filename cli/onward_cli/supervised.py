@@ -12,7 +12,6 @@ import msgspec
 from msgspec.structs import replace
 
 from onward_cli.child import VARIABLE
-from onward_cli.plan import Plan
 from onward_cli.pulse import Pulse
 from onward_cli.pulse_watch import PulseWatch
 
@@ -25,27 +24,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Supervisor(NamedTuple):
-    """The process above this one, and the descriptor of the page that is shared with it."""
+    """The process above this one, and the page that is shared with it."""
 
-    file: int
+    pulse: Pulse
     pid: int
     number: int
     """Which of the workers below it this one is, from 0."""
 
     is_first: bool
     """It has the place to itself: the others come after it."""
-
-    def agree(self, plan: Plan) -> None:
-        """Leave there what the options of this worker say."""
-        Pulse(self.file).agree(plan.encode())
-
-    def tell(self) -> None:
-        """Note there that this process ends because of an error, and has said so."""
-        Pulse(self.file).tell()
-
-    def asked(self) -> int:
-        """Return how many signals it has sent to this process."""
-        return Pulse(self.file).asked
 
 
 def take_supervisor() -> Supervisor | None:
@@ -55,10 +42,10 @@ def take_supervisor() -> Supervisor | None:
     words = os.environ.pop(VARIABLE, "").split()
     if not words:
         return None
-    supervisor = Supervisor(int(words[0]), int(words[1]), int(words[2]), words[3] == "1")
-    os.set_inheritable(supervisor.file, False)
+    supervisor = Supervisor(Pulse(int(words[0])), int(words[1]), int(words[2]), words[3] == "1")
+    os.set_inheritable(supervisor.pulse.file, False)
     _die_with(supervisor.pid)
-    _leave_stack(supervisor.file)
+    _leave_stack(supervisor.pulse)
     return supervisor
 
 
@@ -73,7 +60,7 @@ def watch_for(supervisor: Supervisor, worker: Worker, stall_max_ms: int) -> Puls
         }
         return msgspec.json.encode(about)
 
-    return Bound(Pulse(supervisor.file), introduction, supervisor.pid, lambda: worker.health.idle_ms)
+    return Bound(supervisor.pulse, introduction, supervisor.pid, lambda: worker.health.idle_ms)
 
 
 def settings_for_guard(worker: Worker) -> Settings:
@@ -103,13 +90,13 @@ class Bound(PulseWatch):
         super().tick()
 
 
-def _leave_stack(file: int) -> None:
+def _leave_stack(pulse: Pulse) -> None:
     """A crash in native code leaves the place in Python that led there; whoever has set this up already keeps it."""
     import faulthandler
 
     if not faulthandler.is_enabled():
-        Pulse(file).forget_stack()
-        faulthandler.enable(file=file, all_threads=False)
+        pulse.forget_stack()
+        faulthandler.enable(file=pulse.file, all_threads=False)
 
 
 def _die_with(parent: int) -> None:

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from onward_cli.child import VARIABLE, Child, reap_strangers
-from onward_cli.fates import TERMINATED, Ending, fate_of, has_died, is_over
+from onward_cli.fates import TERMINATED, Ending, fate_of, has_died, is_over, is_to_mend
 from onward_cli.mailbox import SIGNALS, Mailbox
 from onward_cli.plan import Plan
 from onward_cli.sizes import weigh
@@ -31,7 +31,7 @@ BUSY_POLL_S = 0.2  # with sizes or files to look at
 
 def is_wanted(arguments: list[str]) -> bool:
     """Tell whether this command line is a worker's that is to have a supervisor, and has none yet."""
-    if arguments[:1] != ["run"] or "--help" in arguments or VARIABLE in os.environ or not hasattr(os, "posix_spawn"):
+    if arguments[:1] != ["run"] or VARIABLE in os.environ or not hasattr(os, "posix_spawn"):
         return False
     chosen = [argument for argument in arguments if argument in {"--supervise", "--no-supervise"}]
     if chosen:
@@ -76,7 +76,7 @@ class Supervisor:
         return self._voice.plan
 
     def run(self) -> int:
-        """Watch until all have ended; return the status of the last one that did not end well."""
+        """Watch until all have ended; return the status of the first one that did not end well."""
         self._start(0)
         while self._children or self._succession or self._is_waiting:
             for number in self._mailbox.wait(self._poll_s()):
@@ -115,26 +115,24 @@ class Supervisor:
 
     # -- starting
 
-    def _start(self, number: int) -> None:
-        child = Child(self._command, number, is_first=not self._has_begun)
-        self._children[child] = Standstill(child, self._voice)
-        if self._sources is not None and not self._has_begun:
-            self._sources.remember()
-
     def _start_due(self) -> None:
         for number in self._succession.take_due(monotonic_ms()):
-            self._try_to_start(number)
+            self._start(number)
 
-    def _try_to_start(self, number: int) -> None:
+    def _start(self, number: int) -> None:
         """A machine that has no memory, or no number, for another process may have it later."""
         try:
-            self._start(number)
+            child = Child(self._command, number, is_first=not self._has_begun)
         except OSError as error:
             self._succession.note_ending(number, lived_ms=0)
             self._succession.plan_successor(number, monotonic_ms())
             self._voice.log().error(
                 "worker cannot be started", reason=error.strerror, again_in_s=self._succession.pause_ms(number) / 1000
             )
+            return
+        self._children[child] = Standstill(child, self._voice)
+        if self._sources is not None and not self._has_begun:
+            self._sources.remember()
 
     def _begin(self) -> None:
         """The first one works: so will the others."""
@@ -207,11 +205,12 @@ class Supervisor:
                 self._status = 128 + self._asked  # it was told to end before it had begun
             return
         fate = fate_of(ending, self._plan, is_ending=bool(self._asked), has_begun=self._has_begun)
-        if child.about and not ending.had_left and not child.is_given_up:
+        if child.about and not (ending.had_left or child.is_given_up or is_to_mend(ending)):
             self._say_bye(child, ending)
         self._succession.note_ending(child.number, child.lived_ms)
         if has_died(ending):
-            self._report(child, ending, is_again=fate == "again")
+            pause_s = self._succession.pause_ms(child.number) / 1000
+            self._voice.report(child, ending, again_in_s=pause_s if fate == "again" else None)
         elif fate == "again" and not child.was_sent_away:
             self._voice.log(child).warning("worker has left, another one takes its place", pid=child.pid)
         match fate:
@@ -219,6 +218,7 @@ class Supervisor:
                 self._start_again(child, ending)
             case "wait":
                 self._is_waiting = True
+                self._voice.log().info("waiting for a change of the code")
             case "end":
                 self._note_status(ending)
                 self._end()
@@ -229,8 +229,7 @@ class Supervisor:
         """The first one that is no success counts: others end because of it. A death is none, whatever the process
         called itself.
         """
-        status = 128 - ending.status if ending.status < 0 else ending.status or int(has_died(ending))
-        self._status = self._status or status
+        self._status = self._status or ending.exit_status or int(has_died(ending))
 
     def _start_again(self, child: Child, ending: Ending) -> None:
         """One that is too large at once waits as long as one that dies at once."""
@@ -247,11 +246,7 @@ class Supervisor:
         """Tell the engine at once."""
         if child.speaker is None:
             self._voice.speak_for(child)
-        self._voice.say_bye(child, "dead", 128 - ending.status if ending.status < 0 else ending.status)
-
-    def _report(self, child: Child, ending: Ending, *, is_again: bool) -> None:
-        """Say why it died."""
-        self._voice.report(child, ending, self._succession.pause_ms(child.number) / 1000 if is_again else None)
+        self._voice.say_bye(child, "dead", ending.exit_status)
 
 
 def monotonic_ms() -> int:

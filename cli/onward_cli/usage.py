@@ -72,7 +72,7 @@ def _where(error: Any) -> str:
     from onward_cli.config import origin_of
 
     variable = str(error.param.envvar)
-    return f"{variable} of the environment" if (origin := origin_of(variable)) == "environment" else origin
+    return f"{variable} of the environment" if (origin := origin_of(variable)) == variable else origin
 
 
 def _example(path: str) -> str:

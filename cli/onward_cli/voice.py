@@ -49,7 +49,7 @@ class Voice:
         """Begin to tell the engine that others are to go on with a worker's runs; does not wait for it."""
         if child.speaker is not None:
             child.speaker.say_bye(reason, exit_status)
-            self._leaving = [*(one for one in self._leaving if one.is_speaking), child.speaker]
+            self._leaving = [one for one in (*self._leaving, child.speaker) if one.is_speaking]
             child.speaker = None
 
     def finish(self) -> None:

@@ -55,7 +55,7 @@ class Certificates:
 
     def listening(self) -> ssl.SSLContext:
         """Return what to listen with for as long as the engine runs."""
-        context = self._made()
+        context = self._newest
         context.sslobject_class = Outspoken
         context.sni_callback = self._greeted
         return context

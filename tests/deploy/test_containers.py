@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -17,6 +16,7 @@ import pytest
 from onward import Event, SyncClient
 from onward_cli.heartbeat import look
 
+from tests.support.doctor import PROGRAM
 from tests.support.manifests import DEPLOY, one, pods, settings_of
 from tests.support.pod import POD, TOOLS, PodNetwork, may_make_pods
 from tests.support.processes import System, child_of, wait_for
@@ -24,7 +24,6 @@ from tests.support.tunnel import Tunnels
 
 OVERLAY = "overlays/production"
 QUICK = Path(__file__).with_name("image")
-PROGRAM = str(Path(sys.executable).with_name("worker"))
 
 # What the kubelet makes of the securityContext: user 65532 without capabilities, all read-only but what is mounted.
 CONFINED = """
@@ -145,8 +144,7 @@ def test_a_worker_behind_a_proxy_reaches_an_engine_that_only_the_proxy_can_find(
         variable["name"] for variable in pods("overlays/behind-proxy")["onward-worker"]["containers"][0]["env"]
     }
     assert "HTTPS_PROXY" in variables
-    words = b64encode(b"user:password").decode()
-    with Tunnels(f"Proxy-Authorization: Basic {words}") as proxy:
+    with Tunnels("user", "password") as proxy:
         system.start_worker(
             ONWARD_URL=f"http://engine.test:{system.port}",
             ONWARD_INSECURE="true",
@@ -190,12 +188,15 @@ PROBE_S = 0.030
 
 @pytest.mark.skipif(not may_make_pods(), reason=f"pods are made with {', '.join(TOOLS)} on Linux")
 def test_a_pod_that_nobody_can_reach_and_that_reaches_a_proxy_only_runs_a_thousand_runs(tmp_path: Path) -> None:
-    words = b64encode(b"user:password").decode()
     tmp_path.joinpath("admin.token").write_text("onw_admin_of_a_secret\n")
     folders = [tmp_path / name for name in ("run", "tmp")]
     for folder in folders:
         folder.mkdir()
-    with PodNetwork() as network, Tunnels(f"Basic {words}", network.proxy) as proxy, Containers(tmp_path) as system:
+    with (
+        PodNetwork() as network,
+        Tunnels("user", "password", listening=network.proxy) as proxy,
+        Containers(tmp_path) as system,
+    ):
         system.app, system.before = QUICK, tuple(network.confined(writable=folders))
         system.start_engine()
         way = {

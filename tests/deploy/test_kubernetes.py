@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tests.support.manifests import (
     ENGINES,
     K8S,
+    KUBERNETES,
     OVERLAYS,
     TOOLS,
     Manifest,
@@ -30,7 +31,6 @@ FOLDERS = [f"overlays/{name}" for name in OVERLAYS] + [f"engine/{name}" for name
 WITH_ENGINE = ["overlays/dev", "overlays/mutual-tls", "overlays/production", *(f"engine/{name}" for name in ENGINES)]
 WORKERS = [(f"overlays/{name}", "onward-worker") for name in OVERLAYS]
 PODS = [*WORKERS, *((folder, "onward-engine") for folder in WITH_ENGINE)]
-KUBERNETES = ("1.29.0", "1.33.0", "1.37.0")
 WAY_OUT_S = 10
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from onward_cli.init import contents
 
-from tests.support.manifests import DEPLOY, K8S, Manifest, judged_by, kubectl, parts_of, tool
+from tests.support.manifests import DEPLOY, K8S, KUBERNETES, Manifest, judged_by, kubectl, parts_of, tool
 
 FILES = contents("shop")
 
@@ -54,7 +54,7 @@ def test_its_image_has_what_runs_and_nothing_else() -> None:
     assert {"app.py", "onward.toml", "requirements.txt"}.isdisjoint(left_out)
 
 
-@pytest.mark.parametrize("version", ["1.29.0", "1.33.0", "1.37.0"])
+@pytest.mark.parametrize("version", KUBERNETES)
 def test_its_manifests_are_valid(manifests: str, tmp_path: Path, version: str) -> None:
     tmp_path.joinpath("all.yaml").write_text(manifests)
     judged_by(tool("kubernetes-validate"), "--strict", "-k", version, tmp_path / "all.yaml")

@@ -16,7 +16,7 @@ from onward.processes.call import RemoteCall
 from onward.processes.elsewhere import Elsewhere
 from onward.testing import TestEngine, TestRun
 from onward.values.results import result_codec
-from structlog.contextvars import merge_contextvars
+from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.support import crunching
@@ -156,6 +156,14 @@ async def test_a_body_that_forks_answers_once(how: str) -> None:
 async def test_a_line_of_the_log_that_cannot_be_read_fails_no_attempt(caplog: pytest.LogCaptureFixture) -> None:
     assert (await outcome_of(crunching.logs_what_cannot_be_read.aio)).output == "done"
     assert "a line of a step's log is lost" in caplog.text
+
+
+async def test_a_field_of_the_log_that_cannot_be_read_fails_no_attempt() -> None:
+    async def body() -> int:
+        with bound_contextvars(what=crunching.OneWay()):
+            return await crunching.halves.aio(4)
+
+    assert (await outcome_of(body)).output == 2
 
 
 async def test_a_durable_call_in_a_process_is_refused() -> None:

@@ -20,6 +20,7 @@ TOOLS = ROOT / "build" / "manifests-venv" / "bin"
 KUSTOMIZE_MIN = (1, 27)
 
 Manifest = dict[str, Any]
+KUBERNETES = ("1.29.0", "1.33.0", "1.37.0")
 OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
 ENGINES = sorted(path.parent.name for path in K8S.glob("engine/*/kustomization.yaml"))
 

@@ -337,11 +337,6 @@ def throttle_not_consumed(surgery: Surgery) -> None:
     surgery.put(throttles, "consume", nothing)
 
 
-@without("nobody overtakes who waits for the same limit")
-def line_overtaken(surgery: Surgery) -> None:
-    surgery.put(places, "_is_next", always)
-
-
 @without("a limit of whole runs is held while they are parked")
 def whole_place_given(surgery: Surgery) -> None:
     give = places.give

@@ -3,7 +3,7 @@ nobody gets, and a process in it that may do nothing.
 
     with PodNetwork() as network:
         Tunnels(listening=network.proxy) ...         # reached from inside as network.proxy_address
-        Popen([*network.command(writable), "worker", ...])
+        Popen(network.confined("worker", ..., writable=[...]))
 
 The pod has one cable, to another network in which nothing is but the socket that the proxy listens on.
 """

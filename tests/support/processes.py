@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from onward import NotConnected, SyncClient
+from onward.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,10 +56,11 @@ class System:
 
     @property
     def client(self) -> SyncClient:
-        """One client for each token, closed at the end."""
+        """One client for each token, closed at the end. It goes the way of the environment."""
         token = self.token
         if token not in self.clients:
-            self.clients[token] = SyncClient(self.url, token=token)
+            settings = Settings.read({**os.environ, **self.environment}, url=self.url, token=token)
+            self.clients[token] = SyncClient(settings=settings)
         return self.clients[token]
 
     def engine(self, *arguments: str) -> subprocess.Popen[bytes]:

@@ -10,13 +10,7 @@ CONNECT, BY_NAME = 1, 3
 
 
 class Socks(Tunnels):
-    """Opens tunnels for whoever has the right user and password, or for everybody. It does not take addresses: names
-    are to be resolved here.
-    """
-
-    def __init__(self, user: str = "", password: str = "") -> None:
-        super().__init__()
-        self._words = (user, password)
+    """The same in the words of SOCKS5. It does not take addresses: names are to be resolved here."""
 
     async def connected(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Open one tunnel for whoever is let in."""

@@ -8,19 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from onward import SyncClient
-from onward.settings import Settings
 
 from tests.support.authority import Authority
 from tests.support.processes import ROOT, System, child_of, wait_for
 from tests.support.tunnel import Tunnels
-
-BASIC = f"Proxy-Authorization: Basic {b64encode(b'me:p@ss').decode()}"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -32,17 +27,10 @@ class Walled(System):
     def url(self) -> str:
         return f"https://engine.test:{self.port}"
 
-    @property
-    def client(self) -> SyncClient:
-        if not self.clients:
-            settings = Settings.read(self.environment, url=self.url, token=self.token)
-            self.clients[self.token] = SyncClient(settings=settings)
-        return self.clients[self.token]
-
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Tunnels]:
-    with Tunnels(BASIC, tls=Authority(tmp_path, "Proxies").sign("127.0.0.1").listening()) as running:
+    with Tunnels("me", "p@ss", tls=Authority(tmp_path, "Proxies").sign("127.0.0.1").listening()) as running:
         yield running
 
 

@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -198,12 +197,9 @@ def test_tail_shows_each_step_as_it_finishes_and_ends_with_the_run(shop: Shop) -
     tail = shop.process("runs", "tail", run)
     assert tail.stdout is not None
     for count, name in enumerate(names):
-        begin = time.monotonic()
         shop.system.home.joinpath(name).touch()
-        line = tail.stdout.readline()
+        line = tail.stdout.readline()  # comes before the next step may end
         assert line.split()[1:] == ["completed", "step", f"wait_for_file@0#{count}", line.split()[-1]]
-        if count:  # the first one also waits for the process to start
-            assert time.monotonic() - begin < 0.5  # some ten milliseconds, if nothing else is at work
     out, err = tail.communicate(timeout=30)
     assert (tail.returncode, out, err) == (0, "", f"run {run} completed\n")
 

@@ -100,6 +100,7 @@ def test_code_that_is_broken_from_the_beginning_waits_for_a_change(tmp_path: Pat
     with System(tmp_path, environment={"PYTHONPATH": str(ROOT), "ONWARD_TOKEN_FILE": ""}) as system:
         start_dev(system)
         wait_for(lambda: "error[E0504]" in system.log("dev"), "the error is shown")
+        wait_for(lambda: "waiting for a change of the code" in system.log("dev"), "it says that it has not ended")
         tmp_path.joinpath("mine.py").write_text(DEV_APP)
         wait_for(lambda: "] connected" in system.log("dev"), "the worker is there")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from onward.address import check_privacy
-from onward.connection.dialer import OPEN_TIMEOUT_S, PROXIED_TIMEOUT_S
-from onward.daemon import AGE_JITTER, COMPLAIN_MS
+from onward.connection.reconnect import RETRY_AFTER_MS_MAX
+from onward.daemon import AGE_JITTER, COMPLAIN_MS, CONNECTION_AGE_MS
 from onward.dialing.bypass import bypassed_by
 from onward.dialing.line import EYEBALLS_DELAY_S
 from onward.dialing.proxies import PORTS, parse_proxy
@@ -64,11 +64,22 @@ def test_the_codes_of_the_page_are_explained() -> None:
 
 
 def test_the_numbers_of_the_page_are_the_real_ones() -> None:
-    times = Times()
-    assert (times.beat_ms, times.dead_ms, times.reconnect_cap_ms) == (5_000, 15_000, 15_000)
-    assert (times.reconnect_eager_ms, EYEBALLS_DELAY_S, COMPLAIN_MS, AGE_JITTER) == (5_000, 0.25, 60_000, 0.1)
-    assert Limits().message_bytes_max == 1 << 20
-    assert OPEN_TIMEOUT_S < PROXIED_TIMEOUT_S
+    times, page = Times(), " ".join(PAGE.text.split())
+    for sentence in (
+        f"say something every {times.beat_ms // 1000} seconds",
+        f"is given up after {times.dead_ms // 1000} seconds",
+        f"up to one in {times.reconnect_cap_ms // 1000} seconds",
+        f"({CONNECTION_AGE_MS // 3_600_000} h, give or take {AGE_JITTER * 100:g} %)",
+        f"No message is larger than {Limits().message_bytes_max >> 20} MiB",
+    ):
+        assert sentence in page
+    for sentence, is_so in {
+        "several a second for five seconds": times.reconnect_eager_ms == 5_000,
+        "the second one after a quarter of a second": EYEBALLS_DELAY_S == 0.25,
+        "how long the worker waits, five minutes at most": RETRY_AFTER_MS_MAX == 300_000,
+        "at most once a minute": COMPLAIN_MS == 60_000,
+    }.items():
+        assert (sentence in page, is_so) == (True, True)
 
 
 def test_the_certificates_of_the_page_let_its_commands_in(tmp_path: Path) -> None:

@@ -91,6 +91,12 @@ def test_as_many_runs_are_listed_as_were_asked_for(system: System) -> None:
     assert len(call(system, "runs", "list", "--limit", str(PAGE + 1), "-o", "id").stdout.splitlines()) == PAGE + 1
 
 
+def test_as_many_delayed_events_are_listed_as_were_asked_for(system: System) -> None:
+    system.client.send(*(Event("test/later", {"names": ""}, delay_ms=3_600_000) for _ in range(PAGE + 1)))
+    shown = call(system, "events", "delayed", "--limit", str(PAGE + 1), "-o", "id")
+    assert len(shown.stdout.splitlines()) == PAGE + 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -100,6 +106,8 @@ def test_as_many_runs_are_listed_as_were_asked_for(system: System) -> None:
         (["runs", "list", "--url", "http://127.0.0.1:port"], 2, "is no URL"),
         (["engine", "start", "--port", "99999"], 2, "99999"),
         (["dev", APP, "--concurrency", "0"], 2, "--concurrency is 1 to 10000"),
+        (["dev", "app.py"], 2, "did you mean 'app'?"),
+        (["run", "app.py", "--reload"], 2, "did you mean 'app'?"),
         (["run", APP, "--checkpoint", "nonsense"], 2, "option 'checkpoint': 'nonsense' is none of the presets"),
         (["dev", APP, "--checkpoint", "window=all"], 2, "option 'checkpoint': window is a whole number"),
         (["send", "test/go", "-"], 2, "'stdin' is not UTF-8"),
@@ -125,3 +133,11 @@ def test_a_command_whose_output_finds_no_room_says_so() -> None:
         command = [sys.executable, "-m", "onward", "errors", "E0401"]
         ended = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, timeout=30)
     assert (ended.returncode, b"error[E0518]: nothing can be written" in ended.stderr) == (75, True)
+
+
+def test_a_command_ends_with_its_status_also_if_its_errors_go_nowhere() -> None:
+    command = [sys.executable, "-m", "onward", "errors", "E9999"]
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command], check=False, stdout=subprocess.PIPE, cwd=ROOT, timeout=30
+    )
+    assert (ended.returncode, ended.stdout) == (3, b"")

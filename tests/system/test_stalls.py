@@ -29,7 +29,10 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def join(system: System, *arguments: str, log: str = "worker") -> subprocess.Popen[bytes]:
-    return system.worker(APP, "--log-format", "json", *arguments, log=log)
+    """Start a worker, and wait until it has told its supervisor who it is: from then on somebody can speak for it."""
+    worker = system.worker(APP, "--log-format", "json", *arguments, log=log)
+    logged(system, "connected", log)
+    return worker
 
 
 def lives(pid: int) -> bool:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from onward import NotConnected
 from onward.client import Client
 from onward.connection.dialer import Dialer
 from onward.connection.link import DialFailed, Refused
+from onward.dialing.trust import Trust
+from onward.dialing.way import Way
 from onward.errors import ConfigError
 from onward.settings import Settings
 from onward.worker import Worker
 from onward_engine.engine import Engine
 from onward_engine.settings import Settings as EngineSettings
+from onward_engine.tls import CannotEncrypt, Certificates
 from onward_engine.web import CannotListen
 
 from tests.support.authority import Authority, Signed
@@ -212,6 +223,28 @@ def test_a_file_that_is_gone_ends_a_start_but_not_a_worker_that_was_connected(
     played(scene())
 
 
+def test_who_comes_back_is_looked_at_again(authority: Authority, tmp_path: Path) -> None:
+    """A session that is taken up has no handshake in which a certificate could be judged."""
+
+    async def scene() -> None:
+        async with engine(tmp_path) as running:
+            session = await asyncio.to_thread(session_of, running.port, authority)
+            assert not session.has_ticket
+
+    played(scene())
+
+
+def session_of(port: int, authority: Authority) -> ssl.SSLSession:
+    """Return what a client could come back with: it has come when the answer has."""
+    context = ssl.create_default_context(cafile=authority.file)
+    opened = socket.create_connection(("127.0.0.1", port))
+    with opened, context.wrap_socket(opened, server_hostname="localhost") as encrypted:
+        encrypted.sendall(b"GET /healthz HTTP/1.1\r\nhost: engine\r\n\r\n")
+        assert encrypted.recv(8).startswith(b"HTTP/1.1")
+        assert encrypted.session is not None
+        return encrypted.session
+
+
 # -- files that are wrong from the start
 
 
@@ -232,6 +265,18 @@ async def test_an_engine_says_which_files_it_cannot_start_with(
     named: dict[str, Any] = {option: tmp_path / file for option, file in files.items()}
     with pytest.raises(CannotListen, match=reason):
         await Engine(EngineSettings(folder=tmp_path, port=0, token=TOKEN, **named)).start()
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(authority: Authority, tmp_path: Path) -> None:
+    signed = authority.sign("127.0.0.1", file="locked")
+    key = load_pem_private_key(signed.key.read_bytes(), None)
+    lock = BestAvailableEncryption(b"secret")
+    signed.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
+    with pytest.raises(CannotEncrypt, match="without a password"):
+        Certificates(signed.cert, signed.key)
+    with pytest.raises(ConfigError, match="without a password") as caught:
+        Trust(Way(client_cert=str(signed.cert), client_key=str(signed.key))).to_engine()
+    assert caught.value.code == "E0407"
 
 
 @pytest.mark.parametrize("broken", ["ca_file", "client_cert", "client_key"])

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from base64 import b64encode
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from onward import NotConnected
 from onward.connection.dialer import Dialer
 from onward.connection.link import DialFailed, Refused
+from onward.dialing.blocking import dial_blocking
+from onward.dialing.trust import Trust
 from onward.dialing.way import Way
 from onward.settings import Settings
 
 from tests.support.authority import Authority
+from tests.support.boxes import Page
 from tests.support.processes import free_port
 from tests.support.socks import Socks
 from tests.support.tunnel import Tunnels
@@ -23,8 +25,6 @@ from tests.support.ways import LOOPS, TOKEN, engine, failures, played, work
 
 NAME = "engine.test"
 """Only the proxies know where this is."""
-
-BASIC = f"Proxy-Authorization: Basic {b64encode(b'me:p@ss').decode()}"
 
 Start = Callable[[str], tuple[str, Tunnels]]
 
@@ -43,13 +43,10 @@ def start(authority: Authority) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def starting(kind: str) -> tuple[str, Tunnels]:
-            scheme, _, words = kind.partition(" ")
-            if scheme == "socks5h":
-                proxy: Tunnels = Socks("me", "p@ss") if words else Socks()
-            else:
-                tls = authority.sign("127.0.0.1").listening() if scheme == "https" else None
-                proxy = Tunnels(BASIC if words else "", tls=tls)
-            stack.enter_context(proxy)
+            scheme, _, with_password = kind.partition(" ")
+            words = ("me", "p@ss") if with_password else ()
+            tls = authority.sign("127.0.0.1").listening() if scheme == "https" else None
+            proxy = stack.enter_context(Socks(*words) if scheme == "socks5h" else Tunnels(*words, tls=tls))
             return f"{scheme}://{'me:p%40ss@' if words else ''}127.0.0.1:{proxy.port}", proxy
 
         yield starting
@@ -81,6 +78,19 @@ def test_without_tls_the_way_is_the_same(kind: str, authority: Authority, tmp_pa
             environ = {"ONWARD_PROXY": address, "ONWARD_CA_FILE": str(authority.file)}
             await work(Settings.read(environ, url=url, token=TOKEN))
             assert set(proxy.asked) == {f"{NAME}:{running.port}"}
+
+    played(scene())
+
+
+def test_a_name_may_be_in_any_script(authority: Authority, tmp_path: Path, start: Start) -> None:
+    address, proxy = start("http")
+    authority.sign("xn--e1afmkfd.test", file="engine")
+
+    async def scene() -> None:
+        async with engine(tmp_path) as running:
+            url = f"https://пример.test:{running.port}"
+            await work(Settings.read({}, url=url, token=TOKEN, proxy=address, ca_file=str(authority.file)))
+            assert set(proxy.asked) == {f"xn--e1afmkfd.test:{running.port}"}
 
     played(scene())
 
@@ -130,7 +140,7 @@ def test_a_proxy_that_is_not_there_is_named_and_looked_for_again() -> None:
 
 
 def test_an_https_proxy_that_nobody_knows_is_not_told_the_password(tmp_path: Path) -> None:
-    with Tunnels(BASIC, tls=Authority(tmp_path, "Somebody").sign("127.0.0.1").listening()) as proxy:
+    with Tunnels("me", "p@ss", tls=Authority(tmp_path, "Somebody").sign("127.0.0.1").listening()) as proxy:
         errors = told(Settings.read({}, url=f"https://{NAME}", proxy=f"https://me:p%40ss@127.0.0.1:{proxy.port}"))
     assert all(f"the certificate of the proxy https://me:***@127.0.0.1:{proxy.port} is not" in str(e) for e in errors)
     assert proxy.asked == []
@@ -141,14 +151,26 @@ def test_a_name_that_nobody_knows_is_told_as_such() -> None:
         assert "the engine at https://engine.invalid cannot be found" in str(error)
 
 
-async def test_a_proxy_that_is_busy_says_for_how_long() -> None:
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\n")
-        writer.close()
+class Dying(Page):
+    """Is killed right behind its answer."""
 
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(DialFailed, match="HTTP 503 Busy") as caught:
-            await Dialer(f"https://{NAME}", str, Way(proxy=proxy))()
+    async def connected(self, reader: StreamReader, writer: StreamWriter) -> None:
+        await super().connected(reader, writer)
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("kind", [Page, Dying])
+def test_blocking_code_hears_the_end_of_tls_within_tls(kind: type[Page], authority: Authority) -> None:
+    tls, inner = (authority.sign(host).listening() for host in ("127.0.0.1", NAME))
+    with Tunnels(tls=tls) as proxy, kind("HTTP/1.1 200 OK", "hello", tls=inner) as page:
+        way = Way(proxy=proxy.url, ca_file=str(authority.file))
+        with closing(dial_blocking(f"https://{NAME}:{page.port}", way, Trust(way), 5)) as opened:
+            opened.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            with opened.makefile("rb") as answer:
+                assert answer.read().endswith(b"\r\n\r\nhello")
+
+
+async def test_a_proxy_that_is_busy_says_for_how_long() -> None:
+    with Page("HTTP/1.1 503 Busy\r\nRetry-After: 7") as proxy, pytest.raises(DialFailed, match="503 Busy") as caught:
+        await Dialer(f"https://{NAME}", str, Way(proxy=proxy.url))()
     assert caught.value.retry_after_ms == 7_000

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_the_checkpoint_setting_of_a_worker_counts_for_the_functions_of_its_app(
     system.worker(APP, *(["--checkpoint", "off"] if how == "option" else []))
     [started] = system.client.send(Event("test/go", {"names": "a b c"}))
     assert started.runs[0].result(timeout="10s") == "a b c"
-    with sqlite3.connect(system.home / "onward.db") as database:
+    with closing(sqlite3.connect(system.home / "onward.db")) as database:
         [(residences,)] = database.execute("SELECT epoch FROM ended")
     assert (residences, ledger_of(system.home)["begin a"]) == (3, 1)
 

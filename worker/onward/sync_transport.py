@@ -84,7 +84,6 @@ class _Connection(HTTPConnection):
     def __init__(self, settings: Settings, trust: Trust) -> None:
         target = target_of(settings.url)
         super().__init__(target.host, target.port)
-        self.default_port = 443 if target.is_tls else 80  # which a Host header leaves out
         self._settings = settings
         self._trust = trust
 

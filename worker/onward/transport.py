@@ -10,6 +10,7 @@ from onward.calls import Answer, Request
 from onward.dialing.faults import DialError, TlsFailed, wants_certificate
 from onward.dialing.line import dial
 from onward.dialing.trust import Trust
+from onward.dialing.way import target_of
 from onward.errors import NotConnected
 from onward.settings import Settings
 
@@ -85,7 +86,6 @@ class Transport:
     def _encoded(self, request: Request) -> bytes:
         head = [
             f"{request.method} {self._address.path}{request.path} HTTP/1.1",
-            f"host: {self._address.netloc.rpartition('@')[2]}",
             *(f"{name}: {value}" for name, value in headers_of(request, self._settings).items()),
         ]
         return "\r\n".join([*head, "", ""]).encode("latin-1") + request.body
@@ -98,7 +98,8 @@ class Transport:
 
 def headers_of(request: Request, settings: Settings) -> dict[str, str]:
     """Return the headers of a request."""
-    headers = {"accept": request.accept, "content-length": str(len(request.body))}
+    host = target_of(settings.url).name
+    headers = {"host": host, "accept": request.accept, "content-length": str(len(request.body))}
     if request.body:
         headers["content-type"] = "application/json"
     if token := settings.token():

@@ -63,7 +63,7 @@ COMMAND: Final = {
         "Look at the number and at the sample, and give the same command with `--yes`.",
     ),
     "E0511": Entry(
-        "It is not said which limit to set.",
+        "It is not said what a limit is to be.",
         "Neither a number nor `--reset` was given, or both.",
         "Give a number, or `--reset` for what the code says.",
     ),

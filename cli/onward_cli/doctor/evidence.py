@@ -127,7 +127,7 @@ class Upgrade(Struct, frozen=True, kw_only=True):
     @property
     def is_engine(self) -> bool:
         """Whether an engine answers to ordinary requests there."""
-        return self.health.status in {200, 503} and self.health.message.strip() in {"ok", "ready", "not ready"}
+        return self.health.status == 200 and self.health.message.strip() == "ok"
 
 
 class Greeting(Struct, frozen=True, kw_only=True):
@@ -138,7 +138,6 @@ class Greeting(Struct, frozen=True, kw_only=True):
     refused: str = ""
     message: str = ""
     ended: str = ""
-    patience_s: float = 0
 
 
 class Clocks(Struct, frozen=True, kw_only=True):

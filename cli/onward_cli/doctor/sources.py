@@ -34,5 +34,4 @@ def _source(name: str, option: str | None, environ: Mapping[str, str]) -> Source
         return Source(name=name, value=shown(name, option), origin=f"--{name.replace('_', '-')}")
     if not environ.get(variable):
         return None
-    value, origin = shown(name, environ[variable]), origin_of(variable, environ)
-    return Source(name=name, value=value, origin=variable if origin == "environment" else origin)
+    return Source(name=name, value=shown(name, environ[variable]), origin=origin_of(variable, environ))

@@ -5,6 +5,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from onward import App, Context, Retry, step
@@ -57,6 +58,14 @@ async def wait_for_gate(name: str) -> str:
 
 
 @step
+def hold_a_thread(name: str) -> str:
+    note("begin", name, os.getpid())
+    while not Path(os.environ["HOME_OF_TEST"], "gate").exists():
+        time.sleep(0.01)
+    return name
+
+
+@step
 async def finish(name: str) -> str:
     return f"{name} by {VERSION}"
 
@@ -89,6 +98,11 @@ async def gated(ctx: Context[str]) -> str:
     await note_pid(f"first {ctx.data}")
     await wait_for_gate(ctx.data)
     return await finish(ctx.data)
+
+
+@functions.function(str)
+async def held(ctx: Context[str]) -> str:
+    return await hold_a_thread.aio(ctx.data)
 
 
 @functions.function(str)

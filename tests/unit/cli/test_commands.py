@@ -8,6 +8,7 @@ from importlib import import_module
 
 import pytest
 import typer
+from onward_cli import heartbeat, main
 from onward_cli.commands import COMMANDS, app
 from onward_cli.refusals import KNOWN
 from onward_engine.routes import ROUTES
@@ -41,6 +42,16 @@ def test_every_command_is_there_and_explains_itself(name: str) -> None:
     shown = CliRunner().invoke(app, [name, "--help"])
     assert shown.exit_code == 0
     assert line in " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
+
+
+def test_ctrl_c_before_a_command_has_begun_is_answered_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(arguments: list[str]) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(heartbeat, "is_wanted", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    assert ended.value.code == 130
 
 
 def test_the_version_is_shown_by_the_option_that_everybody_tries_first() -> None:

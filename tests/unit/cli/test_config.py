@@ -86,7 +86,7 @@ def test_where_a_value_comes_from_is_known(folder: Path) -> None:
     folder.joinpath("onward.toml").write_text("port = 2\nhost = '::1'")
     environ = {"ONWARD_PORT": "3"}
     config.apply(environ)
-    assert config.origin_of("ONWARD_PORT", environ) == "environment"
+    assert config.origin_of("ONWARD_PORT", environ) == "ONWARD_PORT"
     assert config.origin_of("ONWARD_HOST", environ) == "onward.toml"
 
 

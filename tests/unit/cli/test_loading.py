@@ -60,6 +60,12 @@ def test_an_unknown_module_says_where_it_looked_and_what_was_meant(here: Path) -
     assert error.advice == f"did you mean {module!r}?"
 
 
+def test_a_module_that_is_in_a_folder_below_is_found_there(here: Path) -> None:
+    (here / "shop").mkdir()
+    (here / "shop" / "nearby.py").touch()
+    assert failure_of("nearby:functions").advice == "it is in the folder shop: cd shop"
+
+
 def test_an_unknown_module_inside_a_package_is_told_by_its_full_name(here: Path) -> None:
     (here / "pack").mkdir()
     (here / "pack" / "__init__.py").write_text("")

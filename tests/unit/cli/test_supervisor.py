@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -42,9 +43,9 @@ async def echo(ctx: Context[str]) -> str:
 
 @pytest.fixture
 def pulse() -> Iterator[Pulse]:
-    file = make_file()
-    yield Pulse(file)
-    os.close(file)
+    page = Pulse(make_file())
+    yield page
+    page.close()
 
 
 @posix
@@ -54,7 +55,6 @@ def pulse() -> Iterator[Pulse]:
         (["run", "app"], True),
         (["run", "app", "--no-supervise"], False),
         (["run", "--no-supervise", "app", "--supervise"], True),
-        (["run", "--help"], False),
         (["dev", "app"], False),
         ([], False),
     ],
@@ -89,6 +89,25 @@ def test_while_the_loop_executes_nothing_it_may_be_any_step_in_a_thread(pulse: P
         watch.thread_began(f"run_1\nf\n{step}".encode())
     watch.thread_ended(b"run_1\nf\nb")
     assert [step for _, _, step in pulse.now] == ["a", "c"]
+
+
+def test_of_two_threads_that_begin_at_once_both_are_shown(pulse: Pulse, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, show, overtaken = PulseWatch(pulse, lambda _: b""), pulse.threads_run, threading.Event()
+
+    def slowly(names: bytes) -> None:
+        if b"\0" in names:
+            overtaken.set()
+        else:
+            overtaken.wait(0.2)
+        show(names)
+
+    monkeypatch.setattr(pulse, "threads_run", slowly)
+    both = [threading.Thread(target=watch.thread_began, args=(f"run_1\nf\n{step}".encode(),)) for step in "ab"]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert len(pulse.now) == 2
 
 
 def test_what_the_options_say_and_how_a_worker_ends_are_on_the_page(pulse: Pulse) -> None:
@@ -143,6 +162,22 @@ def test_a_supervisor_that_cannot_load_what_speaks_goes_on_without() -> None:
         speaker.say_bye("dead")
     speaker.release()
     assert "onward.connection.guard" in reasons[0]
+
+
+def test_a_supervisor_that_gets_no_thread_goes_on_without_speaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take all workers with it, those that it cannot speak for and the others."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    reasons: list[str] = []
+    speaker = Speaker({}, reasons.append)
+    speaker.start()
+    speaker.say_bye("dead")
+    speaker.release()
+    assert not speaker.is_speaking
+    assert reasons == ["can't start new thread"]
 
 
 def test_who_speaks_for_a_worker_reads_its_files_and_is_told_what_only_the_worker_knows(tmp_path: Path) -> None:
@@ -257,7 +292,7 @@ def test_a_machine_without_room_for_another_process_is_asked_again(monkeypatch: 
 
     monkeypatch.setattr(os, "posix_spawn", refuse)
     files = set(os.listdir("/dev/fd"))
-    supervisor._try_to_start(0)
+    supervisor._start(0)
     assert set(os.listdir("/dev/fd")) == files
     assert supervisor._succession
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +88,33 @@ async def test_a_body_that_nobody_waits_for_any_more_is_ended(pool: Pool, tmp_pa
     await engine.runner.close()
 
 
+async def test_what_a_body_has_started_ends_with_a_process_that_dies(pool: Pool, tmp_path: Path) -> None:
+    """It would go on beside the next attempt."""
+
+    async def function(host: Host) -> Any:
+        with suppress(StepFailed):
+            await host.step(sleeping(tmp_path))
+
+    engine = PaperEngine(Program(function))
+    engine.start()
+    process, child = await pids_of(tmp_path)
+    os.kill(process, signal.SIGKILL)
+    await finished(engine)
+    await until(lambda: not is_alive(child))
+    await engine.runner.close()
+
+
+def test_a_process_that_dies_in_the_middle_of_a_word_has_died(pool: Pool) -> None:
+    process = pool.take()
+    ours, theirs = Pipe()
+    process._channel.close()
+    process._channel = ours
+    os.write(theirs.fileno(), b"\0\0\0\x64 only half of")
+    theirs.close()
+    assert list(process.messages()) == []
+    process.end()
+
+
 async def test_a_worker_that_stops_now_leaves_no_body_behind(pool: Pool, tmp_path: Path) -> None:
     async def function(host: Host) -> Any:
         return await host.step(sleeping(tmp_path))
@@ -110,7 +140,7 @@ async def test_a_worker_that_drains_waits_for_the_body(pool: Pool, tmp_path: Pat
 
 async def test_only_so_many_bodies_run_at_once_and_the_time_of_the_others_has_not_begun(pool: Pool) -> None:
     async def function(host: Host) -> Any:
-        steps = [host.step(away(time.sleep, 0.3, timeout_ms=5_000)), host.step(away(os.getpid, timeout_ms=200))]
+        steps = [host.step(away(time.sleep, 1.2, timeout_ms=9_000)), host.step(away(os.getpid, timeout_ms=1_000))]
         return (await asyncio.gather(*steps))[1] != os.getpid()
 
     engine = PaperEngine(Program(function))

@@ -48,13 +48,16 @@ class Guard:
         retry_after_ms: int | None = None
         while True:
             await asyncio.sleep(self._reconnect.pause_ms(self._clock_ms(), retry_after_ms) / 1000)
+            retry_after_ms = None
             try:
                 await self._carry(await self._dial())
-            except (DialFailed, LinkLost, ProtocolError) as ending:
-                retry_after_ms = getattr(ending, "retry_after_ms", None)
+            except DialFailed as failure:
+                retry_after_ms = failure.retry_after_ms
+            except (LinkLost, ProtocolError):
                 continue
-            if self._bye is not None:
-                return
+            else:
+                if self._bye is not None:
+                    return
 
     def bye(self, reason: str, exit_status: int | None = None) -> None:
         """Say that the worker's process is dead, or given up: others go on with its runs."""

@@ -26,7 +26,11 @@ class Pollable(Protocol):
 
 
 class LinkLost(Exception):
-    """The connection ended, for the reason in the message. Dial again."""
+    """The connection ended, for the reason in the message. Dial again. `is_cut`: the engine has not closed it."""
+
+    def __init__(self, message: str, *, is_cut: bool = False) -> None:
+        super().__init__(message)
+        self.is_cut = is_cut
 
 
 class DialFailed(Exception):
@@ -113,7 +117,7 @@ class WebSocketLink:
         try:
             return await self._connection.recv(decode=False)
         except ConnectionClosed as closed:
-            raise LinkLost(_ending(closed)) from closed
+            raise _lost(closed) from closed
 
     def write(self, message: bytes) -> bool:
         """Hand a message to the transport if it takes it at once.
@@ -132,7 +136,7 @@ class WebSocketLink:
         try:
             await self._connection.send(message)
         except ConnectionClosed as closed:
-            raise LinkLost(_ending(closed)) from closed
+            raise _lost(closed) from closed
 
     async def close(self, code: int = 1000) -> None:
         """Flush and close; gives up after a second."""
@@ -153,7 +157,7 @@ def has_ended(sock: Pollable) -> bool:
     return bool(poll.poll(0))
 
 
-def _ending(closed: ConnectionClosed) -> str:
+def _lost(closed: ConnectionClosed) -> LinkLost:
     if closed.rcvd is None:
-        return "the connection broke"
-    return f"the engine closed the connection: {closed.rcvd.reason or closed.rcvd.code}"
+        return LinkLost("the connection broke", is_cut=True)
+    return LinkLost(f"the engine closed the connection: {closed.rcvd.reason or closed.rcvd.code}")

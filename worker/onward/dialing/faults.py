@@ -83,5 +83,7 @@ def _told(peer: str, cause: BaseException) -> tuple[str, str]:
     if isinstance(cause, ssl.SSLError):
         reason = (cause.reason or str(cause)).lower().replace("_", " ")
         return f"{peer} does not speak TLS as it should: {reason}", "E0434"
+    if isinstance(cause, TimeoutError):
+        return f"{peer} does not answer while encryption is agreed on", "E0434"
     reason = f": {cause}" if str(cause) else ""
     return f"{peer} ended the connection while encryption was agreed on{reason}", "E0434"

@@ -38,7 +38,7 @@ class Layer:
             except ssl.SSLWantReadError:
                 self._flush()
                 self._fetch()
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            except ssl.SSLEOFError:  # whoever is killed says no goodbye
                 return 0
 
     def makefile(self, mode: str) -> io.BufferedReader:

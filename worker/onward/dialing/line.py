@@ -1,9 +1,8 @@
 """A connection from the first packet to the moment at which the engine's protocol takes over.
 
     addresses = await resolve(host, port)
-    line = await Line.on(await connect(addresses))    # to the engine, or to the proxy before it
-    await line.encrypt(trust.to_proxy(), proxy.host)  # an https proxy
-    await line.tunnel(proxy, target)
+    line = await Line.on(await connect(addresses))  # to the engine, or to the proxy before it
+    await line.tunnel(proxy, target, trust)
     await line.encrypt(trust.to_engine(), target.host)
     transport = line.hand_over(protocol)
 
@@ -66,7 +65,7 @@ async def dial(
     line = await _first(proxy or target, f"the proxy {proxy}" if proxy else engine, open_socket)
     try:
         if proxy is not None:
-            await _through(line, proxy, target, trust)
+            await line.tunnel(proxy, target, trust)
         if context is not None:
             await line.encrypt(context, target.host, engine)
         return line.hand_over(protocol, engine)
@@ -80,12 +79,6 @@ async def _first(place: Target | Proxy, peer: str, open_socket: OpenSocket) -> L
         return await Line.on(await open_socket(place.host, place.port))
     except (OSError, UnicodeError) as failure:
         raise Unreachable(peer, failure) from failure
-
-
-async def _through(line: Line, proxy: Proxy, target: Target, trust: Trust) -> None:
-    if proxy.scheme == "https":
-        await line.encrypt(trust.to_proxy(), proxy.host, f"the proxy {proxy}")
-    await line.tunnel(proxy, target)
 
 
 class Line(asyncio.Protocol):
@@ -118,8 +111,10 @@ class Line(asyncio.Protocol):
             raise TlsFailed(peer, ConnectionResetError("it ended the connection"))
         self.transport = encrypted
 
-    async def tunnel(self, proxy: Proxy, target: Target) -> None:
-        """Let a proxy connect us to a target."""
+    async def tunnel(self, proxy: Proxy, target: Target, trust: Trust) -> None:
+        """Let a proxy connect us to a target; what an https proxy is told is encrypted."""
+        if proxy.scheme == "https":
+            await self.encrypt(trust.to_proxy(), proxy.host, f"the proxy {proxy}")
         handshake = tunnel(proxy, target)
         try:
             sending = next(handshake)

@@ -9,6 +9,7 @@ wait for it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from concurrent.futures import Future
@@ -33,10 +34,19 @@ def _looked_up(host: str, port: int) -> Future[Addresses]:
     with _lock:
         found = _under_way.get((host, port))
         if found is None:
-            found = _under_way[host, port] = Future()
-            found.set_running_or_notify_cancel()  # from here on nobody who gives up cancels it for the others
-            threading.Thread(target=_look_up, args=(host, port, found), name="onward-resolve", daemon=True).start()
+            found = _under_way[host, port] = _begun(host, port)
         return found
+
+
+def _begun(host: str, port: int) -> Future[Addresses]:
+    found = Future[Addresses]()
+    found.set_running_or_notify_cancel()  # from here on nobody who gives up cancels it for the others
+    thread = threading.Thread(target=_look_up, args=(host, port, found), name="onward-resolve", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # a container has as many as it may have
+        raise OSError(errno.EAGAIN, "no thread is left to look its name up") from error
+    return found
 
 
 def _look_up(host: str, port: int, found: Future[Addresses]) -> None:

@@ -34,14 +34,14 @@ _REPLIES: Final = {
 }
 
 
-def shown(text: str) -> str:
-    """Return the beginning of what a stranger says, for a terminal: nothing in it is a command."""
-    return "".join(char if char.isprintable() else "?" for char in text[:80])
-
-
 def tunnel(proxy: Proxy, target: Target) -> Handshake:
     """Return the handshake that makes a proxy connect us to a target."""
     return _Socks(proxy, target).connect() if proxy.scheme == "socks5h" else _Connect(proxy, target).connect()
+
+
+def _shown(text: str) -> str:
+    """Return the beginning of what a stranger says, for a terminal: nothing in it is a command."""
+    return "".join(char if char.isprintable() else "?" for char in text[:80])
 
 
 class _Talk:
@@ -63,9 +63,9 @@ class _Talk:
         if self._received:
             raise self._refused("it says more than was asked")
 
-    def _refused(self, reason: str, **more: int | str) -> TunnelRefused:
+    def _refused(self, reason: str, *, status: int = 0, retry_after: str = "") -> TunnelRefused:
         message = f"the proxy {self._proxy} does not connect us to {self._target}: {reason}"
-        return TunnelRefused(message, status=int(more.get("status", 0)), retry_after=str(more.get("retry_after", "")))
+        return TunnelRefused(message, status=status, retry_after=retry_after)
 
     def _unwelcome(self, wants: str, status: int = 0) -> TunnelRefused:
         if self._proxy.has_user:
@@ -102,10 +102,10 @@ class _Connect(_Talk):
         status = int(rest[:3])
         fields = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
         if status == AUTHENTICATION_REQUIRED:
-            kinds = (shown(value.partition(" ")[0]) for name, value in fields if name == "proxy-authenticate")
+            kinds = (_shown(value.partition(" ")[0]) for name, value in fields if name == "proxy-authenticate")
             raise self._unwelcome(", ".join(dict.fromkeys(kinds)), status)
         if not 200 <= status < 300:
-            raise self._refused(f"HTTP {shown(rest)}", status=status, retry_after=dict(fields).get("retry-after", ""))
+            raise self._refused(f"HTTP {_shown(rest)}", status=status, retry_after=dict(fields).get("retry-after", ""))
 
 
 class _Socks(_Talk):

@@ -24,6 +24,11 @@ class Target(Struct, frozen=True):
     port: int
     is_tls: bool
 
+    @property
+    def name(self) -> str:
+        """What a Host header has: without the port that the scheme implies."""
+        return str(self).removesuffix(f":{_port(self.is_tls)}")
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -119,4 +124,8 @@ def target_of(url: str) -> Target:
     """Return where the engine at an http(s) URL is."""
     parts = urlsplit(url)
     is_tls = parts.scheme == "https"
-    return Target(normal(parts.hostname or ""), parts.port or (443 if is_tls else 80), is_tls)
+    return Target(normal(parts.hostname or ""), parts.port or _port(is_tls), is_tls)
+
+
+def _port(is_tls: bool) -> int:
+    return 443 if is_tls else 80

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import Pipe
@@ -38,7 +37,6 @@ class StepProcess:
 
     def __init__(self) -> None:
         self.idle_since: float = 0.0
-        self._lock = threading.Lock()
         self._channel, theirs = Pipe()
         watched, self._lifeline = os.pipe()
         path = json.dumps([str(entry) for entry in sys.path])
@@ -60,8 +58,7 @@ class StepProcess:
     @property
     def is_alive(self) -> bool:
         """Tell whether it has not ended."""
-        with self._lock:
-            return self._process.poll() is None
+        return self._process.poll() is None
 
     def give(self, task: Task) -> None:
         """Hand over the next task. Of a process that has died meanwhile `messages` will tell nothing."""
@@ -70,18 +67,20 @@ class StepProcess:
 
     def messages(self) -> Iterator[Message]:
         """Return what it says, as it comes, until it has died. Blocks."""
-        with suppress(EOFError, ConnectionError):
+        with suppress(EOFError, OSError):  # the second one if it has died in the middle of a word
             while True:
                 if self._channel.poll(LOOK_S):
                     yield read_message(self._channel.recv_bytes())
                 elif not self.is_alive:
-                    return
+                    break
+        self.kill()  # what it has started would go on beside the next attempt
 
     def kill(self) -> None:
-        """End it at once, and what it has started. May be called from any thread."""
-        with self._lock, suppress(ProcessLookupError):
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
+        """End it at once, and what it has started, also if it has just died. May be called from any thread, before
+        `end`: after that its number may be somebody else's.
+        """
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> int:
         """Return how it has ended, as an exit status; negative is a signal's number. One that has nothing to do ends by
@@ -90,7 +89,8 @@ class StepProcess:
         self._channel.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(PATIENCE_S)
-        self.kill()
+        if self.is_alive:
+            self.kill()
         status = self._process.wait()
         if self._lifeline >= 0:
             os.close(self._lifeline)

@@ -14,6 +14,8 @@ from onward.processes.parcels import Logged, Message, Said, unpack
 
 _log = logging.getLogger("onward.processes")
 
+_LINE = "a line of a step's log is lost"
+
 Say = Callable[[Message], None]
 
 
@@ -106,7 +108,7 @@ def _plain(value: object) -> object:
 
 def write_record(logged: Logged) -> None:
     """Log it as if it had been logged here."""
-    if (fields := _fields(logged.record)) is None:
+    if (fields := _fields(logged.record, _LINE)) is None:
         return
     record = logging.makeLogRecord(fields)
     logger = logging.getLogger(record.name)
@@ -118,17 +120,17 @@ def write_line(said: Said) -> None:
     """Log it as if it had been logged here."""
     import structlog
 
-    if (fields := _fields(said.event)) is None:
+    if (fields := _fields(said.event, _LINE)) is None:
         return
     getattr(structlog.get_logger(*said.logger), said.level)(fields.pop("event", ""), **fields)
 
 
-def _fields(parcel: bytes) -> dict[str, Any] | None:
-    """A field may be of a class that only the process has, or that does not come back from its parcel."""
+def _fields(parcel: bytes, what: str) -> dict[str, Any] | None:
+    """A field may be of a class that only the other side has, or that does not come back from its parcel."""
     try:
         fields: dict[str, Any] = unpack(parcel)
     except Exception as error:  # noqa: BLE001 - the class belongs to the user
-        _log.warning("a line of a step's log is lost, its worker cannot read it: %r", error)
+        _log.warning("%s, this process cannot read it: %r", what, error)
         return None
     return fields
 
@@ -155,5 +157,5 @@ def bound_fields() -> bytes:
 def bind_fields(fields: bytes) -> None:
     """Set them, for a program that writes its own log."""
     structlog = sys.modules.get("structlog")
-    if structlog and fields:
-        structlog.contextvars.bind_contextvars(**unpack(fields))
+    if structlog and fields and (known := _fields(fields, "what a step's log begins with is lost")):
+        structlog.contextvars.bind_contextvars(**known)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from onward.dialing.tunnels import AUTHENTICATION_REQUIRED
+
 from onward_cli.doctor.evidence import Knock, Names, Tunnel
 from onward_cli.doctor.verdict import Check, Verdict, failed, fine, skipped
 from onward_cli.exits import Exit
-
-_HTTP_WANTS_US: Final = 407
 
 # Statuses of HTTP, and replies of SOCKS.
 _FORBIDDEN: Final = {403, 405, 451, 2}
@@ -82,7 +82,7 @@ def judge_tunnel(tunnel: Tunnel) -> Verdict:
 
 def _introduction(tunnel: Tunnel) -> str:
     """Say how to tell a proxy who we are: over HTTP, Basic is all that is spoken."""
-    if tunnel.status == _HTTP_WANTS_US and "basic" not in tunnel.wants.lower():
+    if tunnel.status == AUTHENTICATION_REQUIRED and "basic" not in tunnel.wants.lower():
         return (
             f"run a proxy beside the worker that speaks {tunnel.wants or 'it'}, such as Cntlm or Px, and name that one"
         )

@@ -35,7 +35,7 @@ async def ask_health(line: Line, target: Target, path: str) -> Answer:
     """Ask whoever is at the other end whether it is an engine that lives. Raises `OSError` if the connection ends."""
     reader = asyncio.StreamReader(limit=ANSWER_BYTES_MAX)
     line.hand_over(asyncio.StreamReaderProtocol(reader))
-    lines = (f"GET {path}/healthz HTTP/1.1", f"Host: {target}", "User-Agent: onward", "Connection: close", "", "")
+    lines = (f"GET {path}/healthz HTTP/1.1", f"Host: {target.name}", "User-Agent: onward", "Connection: close", "", "")
     line.transport.write("\r\n".join(lines).encode())
     return read_answer(await _all(reader))
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from msgspec.structs import replace
 from onward.dialing.bypass import address_of
 from onward.dialing.faults import TunnelRefused
 from onward.dialing.line import Line, connect
@@ -73,19 +74,13 @@ class Road:
         try:
             async with asyncio.timeout(PATIENCE_S), self.through():
                 return tunnel
-        except TimeoutError:
-            answer = TunnelRefused(f"the proxy {proxy} does not answer within {PATIENCE_S} s", status=504)
         except TunnelRefused as refused:
             answer = refused
-        return Tunnel(
-            proxy=tunnel.proxy,
-            target=tunnel.target,
-            refusal=answer.message,
-            status=answer.status,
-            is_auth=answer.is_auth,
-            wants=answer.wants,
-            has_user=proxy.has_user,
-        )
+        except TimeoutError:
+            answer = TunnelRefused(f"the proxy {proxy} does not answer within {PATIENCE_S} s", status=504)
+        except OSError as error:
+            answer = TunnelRefused(f"the proxy {proxy} takes no second connection: {error.strerror or error}")
+        return replace(tunnel, refusal=answer.message, status=answer.status, is_auth=answer.is_auth, wants=answer.wants)
 
     @asynccontextmanager
     async def to_proxy(self, context: ssl.SSLContext, host: str) -> AsyncGenerator[Line]:
@@ -99,9 +94,7 @@ class Road:
         """A connection whose other end is the engine's host, not encrypted yet. Raises `DialError`."""
         async with self._first() as line:
             if self.proxy is not None:
-                if self.proxy.scheme == "https":
-                    await line.encrypt(self.trust.to_proxy(), self.proxy.host, f"the proxy {self.proxy}")
-                await line.tunnel(self.proxy, self.target)
+                await line.tunnel(self.proxy, self.target, self.trust)
             yield line
 
     @asynccontextmanager

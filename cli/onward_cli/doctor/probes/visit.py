@@ -61,7 +61,6 @@ class Visit:
 
     async def stay(self, seconds: float) -> Silence:
         """Let only beats pass for so long, and see whether the connection is there at the end."""
-        self._tap.longest_s = 0.0
         await asyncio.wait({self._running}, timeout=seconds)
         quiet_s, is_there = self._tap.quiet_s, await self._beat() is not None
         ended, reason = self._ending(is_there=is_there)
@@ -115,8 +114,10 @@ class Visit:
                 return "silent", error.message
             case None:
                 return "closed", "the engine ended it"
+            case LinkLost(is_cut=True) as error:
+                return "cut", str(error)
             case error:
-                return ("cut" if "broke" in str(error) else "closed"), str(error)
+                return "closed", str(error)
 
 
 class _Tap:

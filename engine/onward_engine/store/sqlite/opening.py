@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.resources import files
 from pathlib import Path
 
@@ -67,11 +67,13 @@ def open_existing(path: Path) -> Db:
     if not path.exists():
         raise StoreRefused(f"there is no database {path}. Name it with --db")
     try:
-        db = open_for_reading(str(path))
-        check_owner(db, str(path))
+        with ExitStack() as opened:
+            db = opened.enter_context(closing(open_for_reading(str(path))))
+            check_owner(db, str(path))
+            opened.pop_all()
+            return db
     except sqlite3.Error as error:
         raise explain(str(path), error) from error
-    return db
 
 
 def sealed_history(path: Path) -> str | None:

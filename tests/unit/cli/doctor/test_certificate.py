@@ -50,9 +50,8 @@ def test_a_certificate_covers_its_names_and_one_label_in_place_of_a_star(
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")  # of an old authority
-def test_all_authorities_of_this_machine_are_read_as_another_library_reads_them() -> None:
-    trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
-    for der in trusted:
+def test_all_authorities_of_this_machine_are_read_as_another_library_reads_them(authority: Authority) -> None:
+    for der in [der_of(authority.file), *ssl.create_default_context().get_ca_certs(binary_form=True)]:
         theirs = x509.load_der_x509_certificate(der)
         ours = read_certificate(der)
         assert (ours.begins, ours.ends) == (theirs.not_valid_before_utc, theirs.not_valid_after_utc)
@@ -66,12 +65,9 @@ def test_bytes_that_are_no_certificate_are_refused_and_nothing_else(data: bytes)
 
 
 @given(st.data())
-def test_a_certificate_with_changed_bytes_is_read_or_refused(data: st.DataObject) -> None:
-    der = bytearray(SAMPLE)
+def test_a_certificate_with_changed_bytes_is_read_or_refused(authority: Authority, data: st.DataObject) -> None:
+    der = bytearray(der_of(authority.file))
     for _ in range(data.draw(st.integers(1, 8))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
     with suppress(ValueError):
         assert isinstance(read_certificate(bytes(der)), Certificate)
-
-
-SAMPLE = next(iter(ssl.create_default_context().get_ca_certs(binary_form=True)), b"\x30\x03\x02\x01\x01")

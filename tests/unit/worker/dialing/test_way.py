@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from onward.dialing.proxies import Proxy, parse_proxy
-from onward.dialing.way import Choice, Way, proxy_variables
+from onward.dialing.way import Choice, Way, proxy_variables, target_of
 from onward.errors import ConfigError
 from onward.settings import Settings
 
@@ -67,6 +67,21 @@ def test_a_proxy_is_shown_without_its_password() -> None:
     assert str(named) == repr(named) == "http://me:***@proxy.test:3128"
     settings = Settings.read({}, proxy="http://me:secret@proxy.test:3128")
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://engine.test", "engine.test"),
+        ("https://engine.test:443/below", "engine.test"),
+        ("http://engine.test:443", "engine.test:443"),
+        ("http://[fd00::1]:80", "[fd00::1]"),
+        ("http://[fd00::80]:8484", "[fd00::80]:8484"),
+        ("https://Bücher.test:8484", "xn--bcher-kva.test:8484"),
+    ],
+)
+def test_an_engine_hears_the_name_by_which_it_was_asked(url: str, name: str) -> None:
+    assert target_of(url).name == name
 
 
 def test_https_goes_through_its_own_proxy_or_through_one_for_all() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from tests.support.authority import Authority, Signed
 from tests.support.boxes import Inspector
 from tests.support.doctor import ask, fault
-from tests.support.processes import System, wait_for
+from tests.support.processes import System
 
 
 class Secure(System):
@@ -23,10 +22,7 @@ class Secure(System):
     def start(self, signed: Signed, *arguments: str) -> None:
         self.show(signed)
         files = ("--tls-cert", str(self.home / "engine.crt"), "--tls-key", str(self.home / "engine.key"))
-        place = ("--port", str(self.port), "--db", str(self.home / "onward.db"))
-        child = self.command("engine", "start", *place, *files, *arguments, log="engine")
-        wait_for(lambda: child.poll() is not None or is_open(self.port), "the engine listens")
-        assert child.poll() is None, self.log("engine")
+        self.engine(*files, *arguments)
 
     def show(self, signed: Signed) -> None:
         """Give it another certificate, which it takes while it runs."""
@@ -37,11 +33,6 @@ class Secure(System):
     @property
     def url(self) -> str:
         return f"https://localhost:{self.port}"
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as knock:
-        return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +46,9 @@ def signed(authority: Authority) -> Signed:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, signed: Signed) -> Iterator[Secure]:
-    with Secure(tmp_path_factory.mktemp("secure")) as system:
+def running(tmp_path_factory: pytest.TempPathFactory, authority: Authority, signed: Signed) -> Iterator[Secure]:
+    environment = {"ONWARD_CA_FILE": str(authority.file)}
+    with Secure(tmp_path_factory.mktemp("secure"), environment=environment) as system:
         system.start(signed)
         yield system
 
@@ -134,16 +126,20 @@ def test_a_proxy_that_reads_what_is_encrypted_and_is_trusted_lets_workers_throug
 def test_an_engine_that_wants_a_certificate_of_its_workers(
     tmp_path: Path, authority: Authority, signed: Signed
 ) -> None:
-    with Secure(tmp_path) as system:
+    known = authority.sign("worker")
+    environment = {
+        "ONWARD_CA_FILE": str(authority.file),
+        "ONWARD_CLIENT_CERT": str(known.cert),
+        "ONWARD_CLIENT_KEY": str(known.key),
+    }
+    with Secure(tmp_path, environment=environment) as system:
         system.start(signed, "--tls-client-ca", str(authority.file))
         way = ("--url", system.url, "--ca-file", str(authority.file))
         assert fault(ask(*way)) == ("tls", "E0410", 4)
         stranger = Authority(tmp_path, "Other CA").sign("worker")
         files = ("--client-cert", str(stranger.cert), "--client-key", str(stranger.key))
         assert fault(ask(*way, *files)) == ("tls", "E0410", 4)
-        known = authority.sign("worker")
-        files = ("--client-cert", str(known.cert), "--client-key", str(known.key))
-        assert ask(*way, *files, ONWARD_TOKEN=system.token).failed is None
+        assert ask("--url", system.url, **environment, ONWARD_TOKEN=system.token).failed is None
 
 
 def test_plain_http_where_https_is_spoken(secure: Secure) -> None:

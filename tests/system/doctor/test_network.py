@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,9 +41,11 @@ def test_a_name_that_nobody_knows(pod: PodNetwork, tmp_path: Path) -> None:
     command = pod.outside(sys.executable, "-m", "tests.support.no_names", PROXY)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as names:
         assert names.stdout is not None
-        names.stdout.readline()
-        found = ask("--url", "https://engine.example.com", before=in_pod(pod, tmp_path))
-        names.kill()
+        try:
+            names.stdout.readline()
+            found = ask("--url", "https://engine.example.com", before=in_pod(pod, tmp_path))
+        finally:
+            names.kill()
     assert fault(found) == ("dns", "E0520", 5)
     assert "engine.example.com" in found.last["says"]
 
@@ -83,23 +84,10 @@ def test_a_proxy_that_does_not_run_is_told_from_an_engine_that_does_not() -> Non
 # -- proxies -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with System(tmp_path_factory.mktemp("engine")) as running:
-        running.engine()
-        yield running
-
-
-@pytest.fixture
-def token(engine: System) -> dict[str, str]:
-    return {"ONWARD_TOKEN": engine.token}
-
-
 def test_a_proxy_with_the_right_words_leads_to_an_engine_that_only_it_can_find(
     engine: System, token: dict[str, str]
 ) -> None:
-    words = b64encode(b"user:p@ss").decode()
-    with Tunnels(f"Basic {words}") as proxy:
+    with Tunnels("user", "p@ss") as proxy:
         way = {"HTTP_PROXY": f"http://user:p%40ss@127.0.0.1:{proxy.port}"}
         found = ask("--url", f"http://engine.test:{engine.port}", "--insecure", **way, **token)
     assert found.failed is None
@@ -107,10 +95,9 @@ def test_a_proxy_with_the_right_words_leads_to_an_engine_that_only_it_can_find(
 
 
 @pytest.mark.parametrize(("user", "words"), [("", "wants a user"), ("user:wrong@", "does not accept this user")])
-def test_a_proxy_that_wants_a_password(engine: System, user: str, words: str) -> None:
-    with Tunnels("Basic nobody") as proxy:
-        way = {"HTTPS_PROXY": f"http://{user}127.0.0.1:{proxy.port}"}
-        found = ask("--url", f"https://engine.test:{engine.port}", **way)
+def test_a_proxy_that_wants_a_password(user: str, words: str) -> None:
+    with Tunnels("user", "right") as proxy:
+        found = ask("--url", "https://engine.test", HTTPS_PROXY=f"http://{user}127.0.0.1:{proxy.port}")
     assert fault(found) == ("tunnel", "E0408", 4)
     assert words in found.last["says"]
 
