@@ -67,7 +67,7 @@ hooks: $(READY)
 	  $(BIN)/pre-commit install >/dev/null; fi
 
 check: $(READY)
-	@$(MAKE) --no-print-directory $(JOBS) mypy unit pyright seeds scenarios walls lint format locks
+	@$(MAKE) --no-print-directory $(JOBS) seeds mypy unit pyright scenarios walls lint format locks
 
 format: $(READY)
 	$(BIN)/ruff format --check --quiet .

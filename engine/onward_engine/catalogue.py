@@ -34,6 +34,11 @@ class Catalogue:
         """Tell whether exactly this manifest is the newest of its app."""
         return self._apps.get(app.name) == app
 
+    def same(self, app: AppManifest) -> AppManifest:
+        """Return what is kept here if it is equal: thousands of workers of an app need not have a manifest each."""
+        known = self._apps.get(app.name)
+        return known if known is not None and known == app else app
+
     @property
     def apps(self) -> list[AppManifest]:
         """Return all manifests, by name."""

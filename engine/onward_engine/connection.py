@@ -190,6 +190,7 @@ class Connection:
 
     def begin(self, hello: Hello, generation: int) -> None:
         """Note who is at the other end."""
+        self.session.hello = hello
         self.instance = hello.instance
         self.generation = generation
         self.functions = frozenset(

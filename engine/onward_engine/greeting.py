@@ -11,6 +11,7 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
+from msgspec.structs import replace
 from onward_protocol.holdings import Difference
 from onward_protocol.ids import name_problem
 from onward_protocol.messages import Ack, AppManifest, Held, Hello, Wake
@@ -129,7 +130,8 @@ class Greeter:
     ) -> None:
         """Welcome the worker while the commit is handed out: a Wake of the same commit must find its connection."""
         if isinstance(outcome, Entered):
-            connection.begin(hello, outcome.generation)
+            apps = tuple(self._catalogue.same(app) for app in hello.apps)
+            connection.begin(replace(hello, apps=apps), outcome.generation)
             self._connections.supersede(hello.instance, outcome.generation)
         if connection.over.done():
             self._leave(connection)

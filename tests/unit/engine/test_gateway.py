@@ -39,6 +39,17 @@ from tests.unit.engine.stores import Gated
 SMALL = Bounds(commit_ops_max=5, allowance_bytes=1_000)
 
 
+def test_an_app_is_in_memory_once_however_many_workers_have_it() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            for name in ("a", "b", "c"):
+                await Peer(running, instance=f"wrk_{name}").connect()
+            hellos = [one.session.hello for one in running.connections]
+            assert len({id(app) for hello in hellos if hello for app in hello.apps}) == 1
+
+    simulate(main)
+
+
 def test_a_worker_that_comes_back_within_the_grace_goes_on_where_it_was() -> None:
     async def main(_: Network) -> None:
         async with engine() as running:
