@@ -12,10 +12,21 @@ from onward_cli.errors import CommandError, guarded
 from onward_cli.exits import Exit
 from onward_cli.options import Verbose
 
+
+def place(db: str) -> str:
+    """Return what `--db` says. A folder called `mysql:` is what nobody wants."""
+    if "://" in db and not is_postgres(db):
+        raise typer.BadParameter("an engine keeps its data in a file or in postgresql://user:password@host/name")
+    return db
+
+
 Db = Annotated[
     str,
     typer.Option(
-        "--db", envvar="ONWARD_DB", help="The SQLite file of the engine, or postgresql://user:password@host/name."
+        "--db",
+        envvar="ONWARD_DB",
+        callback=place,
+        help="The SQLite file of the engine, or postgresql://user:password@host/name.",
     ),
 ]
 DEFAULT = ".onward/onward.db"

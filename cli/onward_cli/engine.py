@@ -53,6 +53,7 @@ def start(
         typer.Option(
             "--db",
             envvar="ONWARD_DB",
+            callback=database.place,
             help="A SQLite file, or postgresql://user:password@host/name, which any number of engines may share.",
         ),
     ] = database.DEFAULT,

@@ -87,13 +87,11 @@ def run(
     """
     from onward import cgroup
     from onward.config import limit_ms, option_ms
-    from onward.worker import settings_in
 
     from onward_cli.loading import load, parse
     from onward_cli.logs import configure_logs
     from onward_cli.loops import leave, run_loop
     from onward_cli.plan import Plan
-    from onward_cli.serving import serve
     from onward_cli.supervised import take_supervisor, watch_for
 
     supervisor = take_supervisor()
@@ -119,7 +117,11 @@ def run(
     else:
         processes_of.check_supervised(plan)
     with _told(supervisor, verbose=verbose):
+        # These bring structlog along, and `configure_logs` has to be the first to do so.
+        from onward.worker import settings_in
+
         from onward_cli.heart import Heart
+        from onward_cli.serving import serve
 
         is_first = supervisor is None or supervisor.is_first
         heart = Heart(run_dir, number, is_first=is_first) if run_dir else None

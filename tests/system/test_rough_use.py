@@ -105,6 +105,7 @@ def test_as_many_delayed_events_are_listed_as_were_asked_for(system: System) -> 
         (["runs", "wait", "run_x", "--timeout", "soon"], 2, "'soon' is not a duration"),
         (["runs", "list", "--url", "http://127.0.0.1:port"], 2, "is no URL"),
         (["engine", "start", "--port", "99999"], 2, "99999"),
+        (["engine", "start", "--db", "mysql://root@db/onward"], 2, "in a file or in postgresql://"),
         (["dev", APP, "--concurrency", "0"], 2, "--concurrency is 1 to 10000"),
         (["dev", "app.py"], 2, "did you mean 'app'?"),
         (["run", "app.py", "--reload"], 2, "did you mean 'app'?"),

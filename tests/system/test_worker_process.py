@@ -17,7 +17,7 @@ from onward import Event
 from tests.support.processes import System, child_of, ledger_of, wait_for
 
 APP = "tests.system.apps.office:functions"
-RESIDENT_KIB_MAX = 45 * 1024
+RESIDENT_KIB_MAX = 42 * 1024
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
