@@ -93,8 +93,8 @@ class PostgresServer:
             self._make()
         (self.folder / "postmaster.pid").unlink(missing_ok=True)  # of a server that was killed
         options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
-        folder = str(self.folder)
-        command = [*_unprivileged(), str(self._bin / "postgres"), "-D", folder, "-k", folder, "-p", str(self.port)]
+        where = ["-D", str(self.folder), "-k", "", "-p", str(self.port)]
+        command = [*_unprivileged(), str(self._bin / "postgres"), *where]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         self._watcher = subprocess.Popen(["sh", "-c", _WATCH, "sh", str(os.getpid()), str(self.pid)])

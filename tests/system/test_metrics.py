@@ -49,14 +49,16 @@ def test_a_worker_that_dies_is_an_orphan_a_takeover_and_a_strike(tmp_path: Path)
     with System(tmp_path) as system:
         system.quick_engine()
         worker = system.worker(APP)
-        run = system.client.start("test/waiting", ("a", 1.0))
+        run = system.client.start("test/gated", "a")
         wait_for(lambda: ledger_of(tmp_path)["begin a"] == 1, "a has begun")
         system.worker(APP, log="spare")
         os.kill(child_of(worker), signal.SIGKILL)
+        wait_for(lambda: ledger_of(tmp_path)["begin a"] == 2, "a begins again")
+        tmp_path.joinpath("a").touch()
         assert run.result(timeout=20) == "a"
         found = scrape(system)
     happened = ("runs_orphaned", "takeovers", "strikes", "runs_started")
-    assert {name: found[f"onward_{name}_total test/waiting"] for name in happened} == dict.fromkeys(happened, 1)
+    assert {name: found[f"onward_{name}_total test/gated"] for name in happened} == dict.fromkeys(happened, 1)
     assert (found["onward_guards_ended_total died"], found["onward_workers"]) == (1, 1)
 
 
