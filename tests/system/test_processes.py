@@ -216,7 +216,7 @@ def test_lines_of_the_log_say_which_process_wrote_them(system: System) -> None:
 def test_a_process_that_is_too_large_finishes_its_steps_and_is_replaced(system: System) -> None:
     supervisor = start(system, "--max-memory", "160M", processes=1)
     [old] = children_of(supervisor)
-    run = system.client.start("test/growing", 120)
+    run = system.client.start("test/growing", 150)
     logged(system, "worker is too large, another one takes its place")
     system.home.joinpath("gate").touch()
     assert run.result(timeout="20s") == old
