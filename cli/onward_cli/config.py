@@ -24,7 +24,7 @@ SETTINGS: Final = (
     *("url", "token_file", "insecure", "proxy", "ca_file", "client_cert", "client_key"),
     *("checkpoint", "compression", "output", "verbose", "log_format"),
     *("concurrency", "drain_timeout", "park_ttl", "label", "max_connection_age", "stall_limit", "supervise", "run_dir"),
-    *("processes", "max_memory", "burst", "burst_idle", "max_runtime", "reload"),
+    *("busy_poll", "processes", "max_memory", "burst", "burst_idle", "max_runtime", "reload"),
     *("db", "admin_token_file", "host", "port", "public_url", "retention", "tls_cert", "tls_key", "tls_client_ca"),
 )
 """What a file may set, as it says it; `-` is as good as `_`. The variable is `ONWARD_` and the same in capitals."""

@@ -11,7 +11,7 @@ import typer
 from onward_cli import database, promotion, tls_options
 from onward_cli.errors import guarded
 from onward_cli.logs import LogFormat
-from onward_cli.options import LogFormatOption, Verbose
+from onward_cli.options import BusyPoll, LogFormatOption, Verbose
 
 if TYPE_CHECKING:
     from onward_engine import Engine
@@ -91,6 +91,7 @@ def start(
             help="Runs that ended longer ago are deleted, with their events; 0 keeps everything.",
         ),
     ] = "30d",
+    busy_poll: BusyPoll = None,
     test_clock: Annotated[
         bool,
         typer.Option(
@@ -110,6 +111,7 @@ def start(
     if is_postgres:
         need_postgres()
     configure_logs(log_format, verbose=verbose)
+    from onward import cgroup
     from onward.durations import duration_ms
     from onward_engine import Settings, serve
 
@@ -126,6 +128,7 @@ def start(
         tls_client_ca=tls_client_ca,
         public_url=public_url,
         retention_ms=duration_ms(retention),
+        busy_poll=cgroup.has_spare_cpu() if busy_poll is None else busy_poll,
         test_clock=test_clock,
     )
     with explained():

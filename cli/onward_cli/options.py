@@ -31,6 +31,15 @@ CheckpointText = Annotated[
         "[env var: ONWARD_CHECKPOINT].",
     ),
 ]
+BusyPoll = Annotated[
+    bool | None,
+    typer.Option(
+        "--busy-poll/--no-busy-poll",
+        envvar="ONWARD_BUSY_POLL",
+        help="Stay awake while a lone run's step is on its way: faster, for a processor meanwhile. "
+        "Default: where there are two.",
+    ),
+]
 Insecure = Annotated[
     bool, typer.Option("--insecure", envvar="ONWARD_INSECURE", help="Allow http:// to another machine, unencrypted.")
 ]

@@ -16,7 +16,7 @@ from onward_cli.arguments import Apps
 from onward_cli.errors import CommandError, guarded, report
 from onward_cli.exits import Exit
 from onward_cli.logs import LogFormat
-from onward_cli.options import CheckpointText, Insecure, LogFormatOption, RunDir, TokenFile, Url, Verbose
+from onward_cli.options import BusyPoll, CheckpointText, Insecure, LogFormatOption, RunDir, TokenFile, Url, Verbose
 from onward_cli.reaching import CaFile, ClientCert, ClientKey, Proxy
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def run(
             "--max-connection-age", envvar="ONWARD_MAX_CONNECTION_AGE", help="When to move to the next connection."
         ),
     ] = "1h",
+    busy_poll: BusyPoll = None,
     stall_limit: Annotated[
         str,
         typer.Option("--stall-limit", envvar="ONWARD_STALL_LIMIT", help="How long a blocked worker keeps its runs."),
@@ -137,6 +138,7 @@ def run(
             checkpoint=checkpoint,
             labels=_labels(label or []),
             connection_age=connection_age,
+            busy_poll=cgroup.has_spare_cpu(processes) if busy_poll is None else busy_poll,
             insecure=insecure,
         )
         if supervisor:

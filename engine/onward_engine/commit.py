@@ -13,15 +13,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 from typing import Any, TypeVar
 
 import structlog
+from onward_protocol.busy_poll import BusyPoll
 
 from .service import Service
 from .settings import Settings
 from .store.port import (
     AnswerCallback,
+    ApplyCheckpoint,
     Backfill,
     Boot,
     CancelRun,
@@ -53,6 +55,9 @@ from .store.port import (
 )
 
 T = TypeVar("T")
+
+NEXT_STEP_US_MAX = 400
+"""After the acknowledgement of a step that does next to nothing. For others waking up is a small part."""
 
 STORE_FULL = "store_full"
 BUSY = "busy"
@@ -96,6 +101,9 @@ class Committer(Service):
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
+        self._may_busy_poll = settings.busy_poll
+        self.busy_poll: BusyPoll | None = None
+        """Made when it starts to run, if the settings say so."""
         self._bounds = settings.bounds
         self._retry_ms = settings.retry_ms
         self._queue: deque[_Item] = deque()
@@ -142,6 +150,8 @@ class Committer(Service):
         if self._refusal is not None and isinstance(op, _REPEATABLE):
             done(self._refusal)
             return
+        if self.busy_poll is not None:
+            self.busy_poll.met()
         item = _Item(op, done, size)
         if is_urgent:
             self._queue.appendleft(item)
@@ -182,6 +192,9 @@ class Committer(Service):
 
     async def _run(self) -> None:
         batch: list[_Item] = []
+        if self._may_busy_poll:
+            call_soon = asyncio.get_running_loop().call_soon
+            self.busy_poll = BusyPoll(NEXT_STEP_US_MAX, clock_us=_monotonic_us, call_soon=call_soon)
         try:
             while True:
                 await self._wait_for_work()
@@ -190,6 +203,8 @@ class Committer(Service):
                 await self._store_batch(batch)
                 self._in_flight = 0
                 self._tell_waiters()
+                if self.busy_poll is not None and not self._queue:
+                    _expect_next(self.busy_poll, batch)
         finally:
             # Whether the last batch is durable is not known, so nobody is told that it is.
             self._refuse(_STOPPED, [*(batch if self._in_flight else ()), *self._queue])
@@ -256,6 +271,17 @@ class Committer(Service):
             for idle in waiting_idle:
                 if not idle.done():
                     idle.set_result(None)
+
+
+def _monotonic_us() -> int:
+    return monotonic_ns() // 1_000
+
+
+def _expect_next(busy_poll: BusyPoll, batch: Sequence[_Item]) -> None:
+    """A run that is alone, and whose step is stored, comes with its next one."""
+    op = batch[0].op if len(batch) == 1 else None
+    if isinstance(op, ApplyCheckpoint) and op.outcome is None:
+        busy_poll.expect(op.run)
 
 
 def ignore(outcome: object) -> None:

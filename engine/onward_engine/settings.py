@@ -132,6 +132,9 @@ class Settings:
     test_clock: bool = False
     """Anybody who may speak to this engine may move its clock forward. It listens on a loopback address only."""
 
+    busy_poll: bool = False
+    """Stay awake for a lone run's next step, which saves it the time to wake up and costs a processor meanwhile."""
+
     limits: Limits = field(default_factory=Limits)
     times: Times = field(default_factory=Times)
     bounds: Bounds = field(default_factory=Bounds)

@@ -13,6 +13,11 @@ NO_LIMIT = 1 << 60
 """What the first version writes for "no limit" is about eight times as much."""
 
 
+def has_spare_cpu(processes: int = 1, root: str = "/") -> bool:
+    """Tell whether so many processes may each keep a processor busy to wait, and leave one to whoever is waited for."""
+    return cpus(root) >= processes + 1
+
+
 def cpus(root: str = "/") -> float:
     """Return how many processors this process may use: a part of one, or those that it is bound to."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,6 +9,7 @@ from typing import Any, Literal, Never
 
 import structlog
 from msgspec import Struct
+from onward_protocol.busy_poll import BusyPoll
 from onward_protocol.errors import ProtocolError
 from onward_protocol.limits import Times
 
@@ -73,6 +74,7 @@ class Daemon:
         drain_ms: int = 25_000,
         checkpoint: Checkpoint | None = None,
         connection_age_ms: int = CONNECTION_AGE_MS,
+        busy_poll: BusyPoll | None = None,
         watch: Watch | None = None,
         times: Times | None = None,
         clock_ms: Clock = monotonic_ms,
@@ -94,7 +96,11 @@ class Daemon:
         self._lost_at_ms = 0
         self._open_at_ms = 0
         self._conversation = Conversation(
-            profile, clock_ms=clock_ms, times=times or Times(), on_welcome=self._on_welcome
+            profile,
+            clock_ms=clock_ms,
+            times=times or Times(),
+            on_welcome=self._on_welcome,
+            busy_poll=busy_poll,
         )
         self._runner = Runner(
             functions,

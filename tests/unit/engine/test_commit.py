@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from onward_engine.commit import Refused
 from onward_engine.engine import Engine
 from onward_engine.settings import Bounds
 from onward_engine.store.port import Present, Register, StoreBroken, StoreFull
-from onward_protocol.messages import Ack, Assign, StepDone
+from onward_protocol.busy_poll import PRICE, BusyPoll
+from onward_protocol.messages import Ack, Assign, Outcome, RunCompleted, StepDone
 
 from tests.support import Network, simulate
 from tests.unit.engine.peer import NIL, SHOP, Peer, engine, send
@@ -141,5 +143,50 @@ def test_an_engine_does_not_start_on_a_full_disk() -> None:
         store.is_full = True
         with pytest.raises(StoreFull, match="free some space"):
             await Engine(store=store, listens=False).start()
+
+    simulate(main)
+
+
+async def turns_after(engine: Engine, *, runs: int, frames: int, outcome: Outcome | None = None) -> int:
+    """Let runs report so many steps each, always together; return for how many next ones the engine stays awake."""
+    turns: list[Callable[[], None]] = []
+    engine.committer.busy_poll = BusyPoll(1_000, clock_us=lambda: 0, call_soon=turns.append)
+    worker = await Peer(engine).connect()
+    ids = [await send(engine) for _ in range(runs)]
+    epochs = [(await worker.next(Assign, run)).epoch for run in ids]
+    for seq in range(1, frames + 1):
+        for run, epoch in zip(ids, epochs, strict=True):
+            worker.report(run, epoch, seq, StepDone(f"a{seq}", NIL), outcome=outcome if seq == frames else None)
+        for run in ids:
+            await worker.next(Ack, run)
+    return len(turns)
+
+
+def test_an_engine_stays_awake_for_the_next_step_of_a_lone_run_only() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            assert await turns_after(running, runs=1, frames=PRICE) == 0
+        async with engine() as running:
+            assert await turns_after(running, runs=1, frames=PRICE + 1) == 1
+        async with engine() as running:
+            assert await turns_after(running, runs=2, frames=PRICE + 1) == 0
+
+    simulate(main)
+
+
+def test_behind_the_end_of_a_run_nothing_is_expected() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            assert await turns_after(running, runs=1, frames=PRICE + 1, outcome=RunCompleted(NIL)) == 0
+
+    simulate(main)
+
+
+def test_an_engine_sleeps_unless_it_is_told_to_stay_awake() -> None:
+    async def main(_: Network) -> None:
+        async with engine() as running:
+            assert running.committer.busy_poll is None
+        async with engine(busy_poll=True) as running:
+            assert running.committer.busy_poll is not None
 
     simulate(main)

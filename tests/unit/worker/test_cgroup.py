@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from onward.cgroup import cpus, memory_bytes, memory_kills
+from onward.cgroup import cpus, has_spare_cpu, memory_bytes, memory_kills
 
 GIB = 1 << 30
 SECOND_VERSION = "0::/pod/container\n"
@@ -62,3 +62,18 @@ def test_without_limits_it_is_what_the_machine_has(tmp_path: Path, files: dict[s
 def test_a_system_without_control_groups_is_no_error(tmp_path: Path) -> None:
     assert cpus(str(tmp_path)) >= 1
     assert memory_kills(str(tmp_path)) == 0
+
+
+@pytest.mark.parametrize(("processes", "bound", "may"), [(1, 2, True), (1, 1, False), (2, 2, False), (3, 4, True)])
+def test_a_processor_is_left_to_whoever_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, bound: int, may: bool
+) -> None:
+    def affinity(_pid: int) -> set[int]:
+        return set(range(bound))
+
+    monkeypatch.setattr(os, "sched_getaffinity", affinity)
+    assert has_spare_cpu(processes, str(tmp_path)) is may
+
+
+def test_half_a_processor_is_none_to_spare(tmp_path: Path) -> None:
+    assert not has_spare_cpu(root=system(tmp_path, SECOND_VERSION, {"pod/cpu.max": "50000 100000\n"}))

@@ -14,6 +14,7 @@ from onward.checkpoint import Checkpoint as Setting
 from onward.connection.conversation import Profile
 from onward.connection.link import Refused
 from onward.daemon import Daemon
+from onward_protocol.busy_poll import BusyPoll
 from onward_protocol.codec import decode_entries
 from onward_protocol.holdings import Difference
 from onward_protocol.messages import (
@@ -85,7 +86,14 @@ async def nap(ctx: Context[str]) -> None:
 Story = Callable[[Dock, Daemon], Awaitable[None]]
 
 
-def tell(story: Story, *, slots: int = 2, drain_ms: int = 25_000, park_ttl_ms: int = 600_000) -> None:
+def tell(
+    story: Story,
+    *,
+    slots: int = 2,
+    drain_ms: int = 25_000,
+    park_ttl_ms: int = 600_000,
+    busy_poll: BusyPoll | None = None,
+) -> None:
     """Run a story with a worker that dials in; whatever it leaves running is ended."""
 
     async def main(network: Network) -> None:
@@ -98,6 +106,7 @@ def tell(story: Story, *, slots: int = 2, drain_ms: int = 25_000, park_ttl_ms: i
             uniform=random.Random(1).uniform,
             drain_ms=drain_ms,
             park_ttl_ms=park_ttl_ms,
+            busy_poll=busy_poll,
         )
         living = asyncio.create_task(daemon.run())
         try:
@@ -598,3 +607,34 @@ def test_nothing_is_taken_on_during_a_drain() -> None:
         assert (returned.run, returned.reason) == ("run_2", "draining")
 
     tell(story)
+
+
+# -- busy polling
+
+
+class Awake:
+    """Counts the turns that a worker's loop is asked for; time stands still between them."""
+
+    def __init__(self) -> None:
+        self.turns: list[Callable[[], None]] = []
+        self.poll = BusyPoll(1_000, clock_us=lambda: 0, call_soon=self.turns.append)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another run"])
+def test_a_worker_stays_awake_for_a_lone_run_only(beside: bool) -> None:
+    awake = Awake()
+
+    async def story(dock: Dock, daemon: Daemon) -> None:
+        peer = await dock.accept()
+        await peer.welcome()
+        if beside:
+            gates["stays"] = asyncio.Event()
+            peer.send(assign("run_2", "shop/chain", ["stays"]))
+        peer.send(assign("run_1", "shop/chain", ["a"] * 20))
+        for seq in range(1, 15):
+            await peer.next(Checkpoint)
+            peer.send(Ack("run_1", 1, seq))
+        await peer.next(Checkpoint)
+
+    tell(story, busy_poll=awake.poll)
+    assert len(awake.turns) == (0 if beside else 1)

@@ -119,6 +119,68 @@ async def test_a_new_epoch_starts_only_when_the_old_code_has_ended_and_takes_ove
     await engine.runner.close()
 
 
+# -- one run that waits for its acknowledgement
+
+
+def waits(engine: PaperEngine) -> bool:
+    return engine.runner.waits_for_one
+
+
+async def two_steps(host: Host) -> None:
+    await host.step(call(passing))
+    await host.step(call(passing))
+
+
+async def test_a_lone_run_whose_step_is_on_its_way_is_all_that_happens() -> None:
+    engine = PaperEngine(Program(two_steps), auto=False)
+    engine.start()
+    assert not waits(engine)
+    await quiet(engine)
+    assert waits(engine)
+    engine.store()
+    assert not waits(engine)
+    await quiet(engine)
+    assert not waits(engine), "it has ended: nobody waits for the last acknowledgement"
+    await engine.runner.close()
+
+
+async def test_of_two_runs_none_is_all_that_happens() -> None:
+    engine = PaperEngine(Program(two_steps), auto=False)
+    engine.start("run_1")
+    engine.start("run_2")
+    await quiet(engine)
+    assert not waits(engine)
+    await engine.runner.close()
+
+
+async def test_a_run_with_a_step_that_executes_does_not_wait_only() -> None:
+    async def code(host: Host) -> None:
+        beside = asyncio.ensure_future(host.step(call(gate.wait)))
+        await two_steps(host)
+        await beside
+
+    gate = asyncio.Event()
+    engine = PaperEngine(Program(code), auto=False)
+    engine.start()
+    await quiet(engine)
+    assert not waits(engine)
+    await engine.runner.close()
+
+
+async def test_a_run_that_may_go_ahead_of_its_acknowledgements_does_not_wait() -> None:
+    async def code(host: Host) -> None:
+        await host.step(call(passing))
+        await gate.wait()
+        await host.step(call(passing))
+
+    gate = asyncio.Event()
+    engine = PaperEngine(Program(code, checkpoint=Setting.PIPELINED), auto=False)
+    engine.start()
+    await quiet(engine)
+    assert not waits(engine)
+    await engine.runner.close()
+
+
 # -- parking and waking
 
 

@@ -493,5 +493,10 @@ class Course:
         return self.replay.has_held or not (self._is_computing or any(not step.is_resting for step in self.bodies))
 
     @property
+    def stands_still(self) -> bool:
+        """True if nothing of the run executes, and what it asks for may not start: not before an acknowledgement."""
+        return self.replay.has_held and not (self.bodies or self.threads or self._is_computing)
+
+    @property
     def _is_computing(self) -> bool:
         return self.user_threads is not None and self.user_threads.busy > 0

@@ -160,6 +160,11 @@ class Runner:
         return len(self._occupants)
 
     @property
+    def waits_for_one(self) -> bool:
+        """Tell whether all that happens here is one run, and that stands still until a frame is acknowledged."""
+        return len(self._occupants) == 1 and all(one.course.stands_still for one in self._occupants)
+
+    @property
     def idle_ms(self) -> int:
         """For how long no run has occupied a slot."""
         return 0 if self._occupants else self.clock_ms() - self._idle_at_ms
