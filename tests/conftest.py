@@ -40,9 +40,14 @@ def pytest_runtest_makereport() -> Generator[None, object, object]:
 
 
 def pytest_configure() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so does all that it starts; some tests press it."""
+    """What a shell starts in the background ignores Ctrl-C, what `nohup` starts ignores SIGHUP, and so does all that
+    these start; some tests send both.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = getattr(signal, "SIGHUP", signal.SIGINT)
+    if signal.getsignal(hangup) is signal.SIG_IGN:
+        signal.signal(hangup, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
