@@ -9,7 +9,7 @@ import typer
 
 from onward_cli.arguments import Apps
 from onward_cli.errors import guarded
-from onward_cli.options import CheckpointText, Verbose
+from onward_cli.options import BusyPoll, CheckpointText, Verbose
 from onward_cli.process_options import Concurrency, slots_of
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -25,6 +25,7 @@ def dev(
     ] = 8484,
     concurrency: Concurrency = "100",
     checkpoint: CheckpointText = None,
+    busy_poll: BusyPoll = None,
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Start the worker again when a Python file changes.")
     ] = True,
@@ -53,6 +54,8 @@ def dev(
     slots_of(concurrency, cgroup.cpus(), cgroup.memory_bytes(), processes=1)
     arguments = [*apps, "--concurrency", concurrency, *(["--verbose"] if verbose else [])]
     arguments += ["--checkpoint", checkpoint] if checkpoint is not None else []
+    stays_awake = cgroup.has_spare_cpu() if busy_poll is None else busy_poll
+    arguments.append("--busy-poll" if stays_awake else "--no-busy-poll")
     with explained():
-        status = run_loop(Workshop(arguments, port=port, is_reloading=reload).run())
+        status = run_loop(Workshop(arguments, port=port, is_reloading=reload, busy_poll=stays_awake).run())
     leave(status)

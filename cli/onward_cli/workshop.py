@@ -28,17 +28,18 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("onward.dev")
 class Workshop:
     """One `worker dev`. `run` returns the exit status."""
 
-    def __init__(self, arguments: Sequence[str], *, port: int, is_reloading: bool) -> None:
+    def __init__(self, arguments: Sequence[str], *, port: int, is_reloading: bool, busy_poll: bool = False) -> None:
         self._arguments = arguments
         self._port = port
         self._is_reloading = is_reloading
+        self._busy_poll = busy_poll
         self._stopping = asyncio.Event()
         self._worker: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
         """Run engine and worker until a signal asks to stop. Raises what the engine fails with."""
         signals = Signals(self._finish, self._end_at_once)
-        async with Engine(Settings(port=self._port, dev=True)) as engine:
+        async with Engine(Settings(port=self._port, dev=True, busy_poll=self._busy_poll)) as engine:
             _show_banner(engine)
             serving = asyncio.create_task(self._serve(engine.url))
             failing = asyncio.create_task(engine.ended())

@@ -38,13 +38,14 @@ class BusyPoll:
         self._since_us: int | None = None
         self._is_turning = False
 
-    def expect(self, who: str) -> None:
-        """An answer about `who`, such as a run, is all that there is to wait for. Somebody else begins without credit:
-        between several that take turns, the next message may be about anybody.
+    def expect(self, who: str = "") -> None:
+        """An answer about `who`, such as a run, is all that there is to wait for; of several the first one counts.
+        Somebody else begins without credit: between several that take turns, the next message may be about anybody.
         """
         if who != self._who:
-            self._who, self._credit = who, 0
-        self._since_us = self._clock_us()
+            self._who, self._credit, self._since_us = who, 0, None
+        if self._since_us is None:
+            self._since_us = self._clock_us()
         if self._credit >= PRICE and not self._is_turning:
             self._is_turning = True
             self._call_soon(self._turn)

@@ -100,7 +100,6 @@ class Daemon:
             clock_ms=clock_ms,
             times=times or Times(),
             on_welcome=self._on_welcome,
-            busy_poll=busy_poll,
         )
         self._runner = Runner(
             functions,
@@ -114,6 +113,7 @@ class Daemon:
             park_ttl_ms=park_ttl_ms,
             checkpoint_of=lambda function: function.checkpoint_in(checkpoint),
             body_of=self._body_of if watch else own_body,
+            busy_poll=busy_poll,
         )
         self._conversation.runs = self._runner
         self._carrying: set[asyncio.Task[None]] = set()

@@ -99,3 +99,22 @@ def test_an_answer_in_pieces_is_one_answer() -> None:
         story.answer(QUICK_US)
         story.poll.met()
     assert story.answer(QUICK_US) == 0
+
+
+def test_who_expects_again_and_again_still_waits_for_the_first_answer() -> None:
+    story = Story()
+    story.earn()
+    story.poll.expect("run_1")
+    story.now_us += LONGEST_US
+    story.poll.expect("run_1")
+    story.now_us += QUICK_US
+    story.poll.met()
+    assert story.answer(QUICK_US) == 0
+
+
+def test_an_answer_that_never_came_is_forgotten_with_whom_it_was_about() -> None:
+    story = Story()
+    story.poll.expect("run_1")
+    story.now_us += LATE_US
+    assert [story.answer(QUICK_US, "run_2") for _ in range(PRICE)] == [0] * PRICE
+    assert story.answer(QUICK_US, "run_2") == QUICK_US

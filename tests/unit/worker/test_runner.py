@@ -1,11 +1,14 @@
 """All runs of a worker: slots and credit, and what is said to the engine."""
 
 import asyncio
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from onward.checkpoint import Checkpoint as Setting
 from onward.host import Host
+from onward_protocol.busy_poll import BusyPoll
 from onward_protocol.messages import (
     Ack,
     Assign,
@@ -122,63 +125,134 @@ async def test_a_new_epoch_starts_only_when_the_old_code_has_ended_and_takes_ove
 # -- one run that waits for its acknowledgement
 
 
-def waits(engine: PaperEngine) -> bool:
-    return engine.runner.waits_for_one
+class Expectant(BusyPoll):
+    """Counts the acknowledgements that a worker would have stayed awake for."""
+
+    def __init__(self) -> None:
+        super().__init__(1_000, clock_us=lambda: 0, call_soon=lambda _: None)
+        self.answers = 0
+        self.is_expecting = False
+
+    def expect(self, who: str = "") -> None:
+        self.is_expecting = True
+        super().expect(who)
+
+    def met(self) -> None:
+        self.answers += self.is_expecting
+        self.is_expecting = False
+        super().met()
 
 
-async def two_steps(host: Host) -> None:
-    await host.step(call(passing))
-    await host.step(call(passing))
-
-
-async def test_a_lone_run_whose_step_is_on_its_way_is_all_that_happens() -> None:
-    engine = PaperEngine(Program(two_steps), auto=False)
-    engine.start()
-    assert not waits(engine)
-    await quiet(engine)
-    assert waits(engine)
-    engine.store()
-    assert not waits(engine)
-    await quiet(engine)
-    assert not waits(engine), "it has ended: nobody waits for the last acknowledgement"
+async def expected(*programs: Program, runs: int = 1) -> int:
+    """Play runs together, each frame acknowledged by itself; return how many acknowledgements were expected."""
+    poll = Expectant()
+    engine = PaperEngine(*programs, auto=False, busy_poll=poll)
+    states = [engine.start(f"run_{number}") for number in range(runs)]
+    while any(state.outcome is None for state in states):
+        await until(lambda: engine.sent)
+        await asyncio.sleep(0.005)  # the code's own thread may have more to ask for
+        engine.store()
     await engine.runner.close()
+    return poll.answers
 
 
-async def test_of_two_runs_none_is_all_that_happens() -> None:
-    engine = PaperEngine(Program(two_steps), auto=False)
-    engine.start("run_1")
-    engine.start("run_2")
-    await quiet(engine)
-    assert not waits(engine)
-    await engine.runner.close()
+STEPS = 5
+
+
+async def in_a_row(host: Host) -> None:
+    for _ in range(STEPS):
+        await host.step(call(passing))
+
+
+async def in_threads(host: Host) -> None:
+    for _ in range(STEPS):
+        await host.step(call(list))
+
+
+async def in_tasks(host: Host) -> None:
+    for _ in range(STEPS):
+        await asyncio.gather(host.step(call(passing)))
+
+
+async def in_groups(host: Host) -> None:
+    for _ in range(STEPS):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(host.step(call(passing)))
+
+
+def in_its_own_thread(host: Host) -> None:
+    for _ in range(STEPS):
+        host.block(lambda: host.step(call(passing)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        Program(in_a_row),
+        Program(in_threads),
+        Program(in_tasks),
+        Program(in_groups),
+        Program(in_its_own_thread, is_sync=True),
+    ],
+    ids=["in a row", "in threads", "in tasks", "in groups", "in a thread of its own"],
+)
+async def test_of_a_lone_run_each_acknowledgement_but_the_last_is_expected(code: Program) -> None:
+    assert await expected(code) >= STEPS - 1
+
+
+async def test_of_two_runs_no_acknowledgement_is_expected() -> None:
+    assert await expected(Program(in_a_row), runs=2) <= 1, "when the other one has ended"
 
 
 async def test_a_run_with_a_step_that_executes_does_not_wait_only() -> None:
     async def code(host: Host) -> None:
         beside = asyncio.ensure_future(host.step(call(gate.wait)))
-        await two_steps(host)
+        await in_a_row(host)
+        gate.set()
         await beside
 
     gate = asyncio.Event()
-    engine = PaperEngine(Program(code), auto=False)
+    assert await expected(Program(code)) == 0
+
+
+async def test_a_run_that_computes_in_a_thread_does_not_wait_only() -> None:
+    def code(host: Host) -> None:
+        host.gather([lambda: in_its_own_thread(host), lambda: gate.wait(10)])
+
+    gate, poll = threading.Event(), Expectant()
+    engine = PaperEngine(Program(code, is_sync=True), auto=False, busy_poll=poll)
+    engine.start()
+    await until(lambda: engine.sent)
+    await asyncio.sleep(0.005)  # the other thread asks for its next step
+    assert not poll.is_expecting
+    gate.set()
+    await until(lambda: poll.is_expecting)
+    await engine.runner.close()
+
+
+async def test_a_run_whose_abandoned_thread_still_works_does_not_wait_only() -> None:
+    async def code(host: Host) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(host.step(call(lambda: gate.wait(10))), 0.05)
+        await in_a_row(host)
+
+    gate = threading.Event()
+    assert await expected(Program(code)) == 0
+    gate.set()
+
+
+async def test_a_run_that_waits_for_a_lease_expects_no_acknowledgement() -> None:
+    poll = Expectant()
+    engine = PaperEngine(Program(in_a_row), auto=False, busy_poll=poll)
+    engine.may_start = False
     engine.start()
     await quiet(engine)
-    assert not waits(engine)
+    assert not poll.is_expecting
     await engine.runner.close()
 
 
 async def test_a_run_that_may_go_ahead_of_its_acknowledgements_does_not_wait() -> None:
-    async def code(host: Host) -> None:
-        await host.step(call(passing))
-        await gate.wait()
-        await host.step(call(passing))
-
-    gate = asyncio.Event()
-    engine = PaperEngine(Program(code, checkpoint=Setting.PIPELINED), auto=False)
-    engine.start()
-    await quiet(engine)
-    assert not waits(engine)
-    await engine.runner.close()
+    assert await expected(Program(in_a_row, checkpoint=Setting.PIPELINED)) == 0
 
 
 # -- parking and waking

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from onward_protocol.busy_poll import BusyPoll
 from onward_protocol.holdings import Holdings
 from onward_protocol.lease import Lease
 from onward_protocol.limits import VERSIONS, Times
@@ -55,11 +54,6 @@ class Runs(Protocol):
     @property
     def free(self) -> int:
         """How many slots are free now."""
-        ...
-
-    @property
-    def waits_for_one(self) -> bool:
-        """Whether there is nothing to do but to wait for the engine's answer to one run."""
         ...
 
     def new_connection(self) -> None:
@@ -114,21 +108,12 @@ class Conversation:
 
     runs: Runs
 
-    def __init__(
-        self,
-        profile: Profile,
-        *,
-        clock_ms: Clock,
-        times: Times,
-        on_welcome: Callable[[], None],
-        busy_poll: BusyPoll | None = None,
-    ) -> None:
+    def __init__(self, profile: Profile, *, clock_ms: Clock, times: Times, on_welcome: Callable[[], None]) -> None:
         self.is_leaving: bool = False
         self._profile = profile
         self._clock_ms = clock_ms
         self._times = times
         self._on_welcome = on_welcome
-        self._busy_poll = busy_poll
         self._lease = Lease()
         self._holdings = Holdings()
         self._session_id = ""
@@ -170,8 +155,6 @@ class Conversation:
         assert isinstance(frame, OfRuns), "what concerns the connection is said here"
         if self._uplink is not None and self._uplink.is_open:
             self._uplink.send(frame)
-            if self._busy_poll is not None and isinstance(frame, Checkpoint) and self.runs.waits_for_one:
-                self._busy_poll.expect(frame.run)
 
     def may_start(self) -> bool:
         """Tell whether a step may start: nobody else can have been given its run.
@@ -246,8 +229,6 @@ class Conversation:
         )
 
     def _use(self, uplink: Uplink, frame: FromEngine) -> None:
-        if self._busy_poll is not None:
-            self._busy_poll.met()
         match frame:
             case Welcome():
                 self._callback_url = frame.callback_url

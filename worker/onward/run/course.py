@@ -493,9 +493,11 @@ class Course:
         return self.replay.has_held or not (self._is_computing or any(not step.is_resting for step in self.bodies))
 
     @property
-    def stands_still(self) -> bool:
-        """True if nothing of the run executes, and what it asks for may not start: not before an acknowledgement."""
-        return self.replay.has_held and not (self.bodies or self.threads or self._is_computing)
+    def waits_to_be_stored(self) -> bool:
+        """True if nothing of the run executes, and what is to start may not before results of it are acknowledged."""
+        gate = self.replay.gate
+        is_working = self.bodies or self.threads or self._is_computing
+        return gate.results > gate.acked and self.replay.has_held and not is_working
 
     @property
     def _is_computing(self) -> bool:

@@ -48,6 +48,10 @@ class Landlord(Protocol):
         """The run needs no slot now."""
         ...
 
+    def rested(self, residence: Residence) -> None:
+        """The run does nothing more by itself for now."""
+        ...
+
     def take_slot(self, residence: Residence) -> bool:
         """A parked run moves. Returns whether it has a slot; if not, `unpark` follows when one is free."""
         ...

@@ -208,6 +208,7 @@ class Residence:
                 self._watch_standstill()
         if self.course.outbox.is_holding and self.course.is_held_up:
             self.course.outbox.drain()
+        self._landlord.rested(self)
 
     def ended_something(self) -> None:
         """See `Owner`."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, Final, Literal
 
+from onward_protocol.busy_poll import BusyPoll
 from onward_protocol.errors import ProtocolError
 from onward_protocol.limits import Limits
 from onward_protocol.messages import (
@@ -91,6 +92,7 @@ class Runner:
         body_of: BodyOf = own_body,
         checkpoint_of: CheckpointOf = own_checkpoint,
         callback_url: Callable[[], str] = str,
+        busy_poll: BusyPoll | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.send = send
@@ -106,6 +108,7 @@ class Runner:
         self.body_of = body_of
         self.callback_url = callback_url
         self._checkpoint_of = checkpoint_of
+        self._busy_poll = busy_poll
         self.step_threads: ThreadPoolExecutor = ThreadPoolExecutor(
             max(STEP_THREADS_MIN, 4 * slots), thread_name_prefix="step"
         )
@@ -160,11 +163,6 @@ class Runner:
         return len(self._occupants)
 
     @property
-    def waits_for_one(self) -> bool:
-        """Tell whether all that happens here is one run, and that stands still until a frame is acknowledged."""
-        return len(self._occupants) == 1 and all(one.course.stands_still for one in self._occupants)
-
-    @property
     def idle_ms(self) -> int:
         """For how long no run has occupied a slot."""
         return 0 if self._occupants else self.clock_ms() - self._idle_at_ms
@@ -175,6 +173,8 @@ class Runner:
 
     def handle(self, frame: Assign | Wake | Cancel | Ack | Fence | Halt) -> None:
         """Act on a frame of the engine. Never blocks, and never raises for what a peer sent."""
+        if self._busy_poll is not None:
+            self._busy_poll.met()
         match frame:
             case Ack():
                 self._acknowledged(frame)
@@ -343,6 +343,11 @@ class Runner:
             self._send_away(residence)
 
     # -- seen from the residences
+
+    def rested(self, residence: Residence) -> None:
+        """See `Landlord`. If this is all that happens here, the worker may stay awake for the acknowledgement."""
+        if self._busy_poll is not None and self._occupants == {residence} and residence.course.waits_to_be_stored:
+            self._busy_poll.expect()
 
     def parked(self, residence: Residence) -> None:
         """See `Landlord`."""

@@ -145,11 +145,6 @@ class TestWorker:
         """See `Runs`."""
         return self._runner.free
 
-    @property
-    def waits_for_one(self) -> bool:
-        """See `Runs`."""
-        return self._runner.waits_for_one
-
     def new_connection(self) -> None:
         """See `Runs`."""
         self._runner.new_connection()
