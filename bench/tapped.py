@@ -67,8 +67,9 @@ class TappedLink:
 
     def _look_in(self, message: bytes) -> None:
         for frame in decode_engine_message(message):
-            if isinstance(frame, BeatAck):
-                print(self._sent_ns.pop(frame.n), time.monotonic_ns(), file=self._out, flush=True)
+            sent_ns = self._sent_ns.pop(frame.n, None) if isinstance(frame, BeatAck) else None
+            if sent_ns is not None:  # an engine that wants a beat names the last one that it has answered once more
+                print(sent_ns, time.monotonic_ns(), file=self._out, flush=True)
 
 
 async def run(path: Path) -> None:
