@@ -96,10 +96,7 @@ class Daemon:
         self._lost_at_ms = 0
         self._open_at_ms = 0
         self._conversation = Conversation(
-            profile,
-            clock_ms=clock_ms,
-            times=times or Times(),
-            on_welcome=self._on_welcome,
+            profile, clock_ms=clock_ms, times=times or Times(), on_welcome=self._on_welcome
         )
         self._runner = Runner(
             functions,
