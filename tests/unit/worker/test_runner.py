@@ -223,14 +223,20 @@ async def test_a_run_with_a_step_that_executes_does_not_wait_only() -> None:
 
 
 async def test_a_run_that_computes_in_a_thread_does_not_wait_only() -> None:
-    def code(host: Host) -> None:
-        host.gather([lambda: in_its_own_thread(host), lambda: gate.wait(10)])
+    def two(host: Host) -> None:
+        for number in range(2):
+            asked.append(number)
+            host.block(lambda: host.step(call(passing)))
 
+    def code(host: Host) -> None:
+        host.gather([lambda: two(host), lambda: gate.wait(10)])
+
+    asked: list[int] = []
     gate, poll = threading.Event(), Expectant()
     engine = PaperEngine(Program(code, is_sync=True), auto=False, busy_poll=poll)
     engine.start()
-    await until(lambda: engine.sent)
-    await asyncio.sleep(0.005)  # the other thread asks for its next step
+    await until(lambda: engine.sent and len(asked) == 2)
+    await quiet(engine)
     assert not poll.is_expecting
     gate.set()
     await until(lambda: poll.is_expecting)
