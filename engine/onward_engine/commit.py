@@ -1,6 +1,6 @@
 """Group commit: everything that waits goes to the store in one transaction; only then does anybody hear of it.
 
-    submit -> queue -> one `store.apply` at a time -> outcomes, in the order of submission -> notices
+    submit -> batches -> one `store.apply` at a time -> outcomes, in the order of submission -> notices
 
 Outcomes and notices of one transaction are handed out without a break, so that all frames that they cause for one
 worker leave in one message. What must not be lost waits here through a full disk; what a client can send again is
@@ -10,15 +10,14 @@ refused at once.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic_ns, perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from onward_protocol.busy_poll import BusyPoll
 
+from .batches import Batches, Item
 from .service import Service
 from .settings import Settings
 from .store.port import (
@@ -86,13 +85,6 @@ class Refused(Exception):
         self.message = rejected.message
 
 
-@dataclass(slots=True, eq=False)
-class _Item:
-    op: Op[Any]
-    done: Callable[[Any], None]
-    size: int
-
-
 Observer = Callable[[Sequence[Op[object]], Committed, float], None]
 
 
@@ -106,8 +98,7 @@ class Committer(Service):
         """Made when it starts to run, if the settings say so."""
         self._bounds = settings.bounds
         self._retry_ms = settings.retry_ms
-        self._queue: deque[_Item] = deque()
-        self._queued_bytes = 0
+        self._waiting = Batches(settings.bounds)
         self._in_flight = 0
         self._refusal: Rejected | None = None  # why nothing that can be sent again is taken now
         self._work: asyncio.Future[None] | None = None
@@ -127,17 +118,17 @@ class Committer(Service):
     @property
     def queued(self) -> int:
         """Return how many operations wait."""
-        return len(self._queue)
+        return len(self._waiting)
 
     @property
     def queued_bytes(self) -> int:
         """Return how much payload waits with them."""
-        return self._queued_bytes
+        return self._waiting.bytes
 
     @property
     def is_full(self) -> bool:
         """Return whether more waits than is good: external work has to be refused, sockets are not to be read."""
-        return len(self._queue) >= self._bounds.commit_ops_max or self._queued_bytes >= self._bounds.commit_bytes_max
+        return self.queued >= self._bounds.commit_ops_max or self.queued_bytes >= self._bounds.commit_bytes_max
 
     def submit(
         self, op: Op[T], done: Callable[[T | Rejected], None], size: int = 0, *, is_urgent: bool = False
@@ -152,12 +143,7 @@ class Committer(Service):
             return
         if self.busy_poll is not None:
             self.busy_poll.met()
-        item = _Item(op, done, size)
-        if is_urgent:
-            self._queue.appendleft(item)
-        else:
-            self._queue.append(item)
-        self._queued_bytes += size
+        self._waiting.add(Item(op, done, size), is_urgent=is_urgent)
         if self._work is not None and not self._work.done():
             self._work.set_result(None)
 
@@ -181,7 +167,7 @@ class Committer(Service):
     @property
     def is_idle(self) -> bool:
         """Return whether nothing is queued or being written."""
-        return not self._queue and not self._in_flight
+        return not self._waiting and not self._in_flight
 
     async def drained(self) -> None:
         """Return when nothing is queued or being written."""
@@ -191,25 +177,25 @@ class Committer(Service):
             await idle
 
     async def _run(self) -> None:
-        batch: list[_Item] = []
+        batch: list[Item] = []
         if self._may_busy_poll:
             call_soon = asyncio.get_running_loop().call_soon
             self.busy_poll = BusyPoll(NEXT_STEP_US_MAX, clock_us=_monotonic_us, call_soon=call_soon)
         try:
             while True:
                 await self._wait_for_work()
-                batch = self._take()
+                batch = self._waiting.take()
                 self._in_flight = len(batch)
                 await self._store_batch(batch)
                 self._in_flight = 0
                 self._tell_waiters()
-                if self.busy_poll is not None and not self._queue:
+                if self.busy_poll is not None and not self._waiting:
                     _expect_next(self.busy_poll, batch)
         finally:
             # Whether the last batch is durable is not known, so nobody is told that it is.
-            self._refuse(_STOPPED, [*(batch if self._in_flight else ()), *self._queue])
+            self._refuse(_STOPPED, [*(batch if self._in_flight else ()), *self._waiting])
 
-    async def _store_batch(self, batch: list[_Item]) -> None:
+    async def _store_batch(self, batch: list[Item]) -> None:
         ops = [item.op for item in batch]
         begun_s = perf_counter()
         try:
@@ -223,40 +209,29 @@ class Committer(Service):
             self._hand_out(batch, committed)
 
     async def _wait_for_work(self) -> None:
-        if not self._queue:
+        if not self._waiting:
             self._work = asyncio.get_running_loop().create_future()
             await self._work
             self._work = None
 
-    def _take(self) -> list[_Item]:
-        batch: list[_Item] = []
-        size = 0
-        while self._queue and len(batch) < self._bounds.batch_ops_max and size < self._bounds.batch_bytes_max:
-            item = self._queue.popleft()
-            size += item.size
-            batch.append(item)
-        self._queued_bytes -= size
-        return batch
-
-    def _hand_out(self, batch: list[_Item], committed: Committed) -> None:
+    def _hand_out(self, batch: list[Item], committed: Committed) -> None:
         for item, outcome in zip(batch, committed.outcomes, strict=True):
             item.done(outcome)
         for listener in self._listeners:
             listener(committed.notices)
 
-    async def _wait_for_space(self, batch: list[_Item], error: StoreFull) -> None:
+    async def _wait_for_space(self, batch: list[Item], error: StoreFull) -> None:
         _log.error("store full", reason=str(error), retry_ms=self._retry_ms)
-        items = [*batch, *self._queue]
+        items = [*batch, *self._waiting]
         batch.clear()
         self._refuse(_NO_SPACE, items)
         await asyncio.sleep(self._retry_ms / 1000)
         self._refusal = None
 
-    def _refuse(self, refusal: Rejected, items: list[_Item]) -> None:
+    def _refuse(self, refusal: Rejected, items: list[Item]) -> None:
         self._refusal = refusal
         # The queue is whole again before anybody hears of it: an answer may cause the next operation.
-        self._queue = deque(item for item in items if not isinstance(item.op, _REPEATABLE))
-        self._queued_bytes = sum(item.size for item in self._queue)
+        self._waiting.replace(item for item in items if not isinstance(item.op, _REPEATABLE))
         for item in items:
             if isinstance(item.op, _REPEATABLE):
                 item.done(refusal)
@@ -266,7 +241,7 @@ class Committer(Service):
             waiting, self._room = self._room, []
             for callback in waiting:
                 callback()
-        if self._idle and not self._queue:
+        if self._idle and not self._waiting:
             waiting_idle, self._idle = self._idle, []
             for idle in waiting_idle:
                 if not idle.done():
@@ -277,7 +252,7 @@ def _monotonic_us() -> int:
     return monotonic_ns() // 1_000
 
 
-def _expect_next(busy_poll: BusyPoll, batch: Sequence[_Item]) -> None:
+def _expect_next(busy_poll: BusyPoll, batch: Sequence[Item]) -> None:
     """A run that is alone, and whose step is stored, comes with its next one."""
     op = batch[0].op if len(batch) == 1 else None
     if isinstance(op, ApplyCheckpoint) and op.outcome is None:
