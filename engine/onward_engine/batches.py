@@ -39,6 +39,7 @@ class Batches:
         self._items: deque[Item] = deque()
         self._runs: set[str] = set()  # those of the last batch
         self.bytes = 0
+        """The payload of all that waits."""
 
     def __len__(self) -> int:
         return len(self._items)

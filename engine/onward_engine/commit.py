@@ -1,4 +1,4 @@
-"""Group commit: everything that waits goes to the store in one transaction; only then does anybody hear of it.
+"""Group commit: what waits goes to the store in one transaction; only then does anybody hear of it.
 
     submit -> batches -> one `store.apply` at a time -> outcomes, in the order of submission -> notices
 
