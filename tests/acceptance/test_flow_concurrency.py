@@ -288,6 +288,7 @@ def other_worker(house: House) -> Generator[None]:
     house.start_worker("others", "tests.acceptance.test_flow_concurrency:others")
     yield
     house.kill_worker("others")
+    house.until(lambda: len(house.client.list_workers()) == 1, "the engine has noticed")
 
 
 Both = EventType("crowd/both", Job)

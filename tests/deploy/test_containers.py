@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -182,8 +182,10 @@ def test_worker_and_engine_need_no_more_than_the_security_context_gives_them(tmp
 
 
 RUNS = 1_000
-PROBE_S = 0.030
-"""Of a processor, not of a clock: other tests may run beside this one."""
+PROBE_RATIO_MAX = 2
+"""What a probe may take, as a multiple of a Python that does nothing but read JSON. A second is not the same work on
+another machine, or beside other tests.
+"""
 
 
 @pytest.mark.skipif(not may_make_pods(), reason=f"pods are made with {', '.join(TOOLS)} on Linux")
@@ -215,7 +217,7 @@ def test_a_pod_that_nobody_can_reach_and_that_reaches_a_proxy_only_runs_a_thousa
         assert may_do_nothing(worker)
         assert "Uid:\t65532\t" in said_by(*in_pod(worker, "cat", "/proc/self/status"))
         assert said_by(*network.inside("ss", "--no-header", "--listening", "-tuwx")) == ""
-        assert probe_s(worker, tmp_path / "run") <= PROBE_S
+        assert probe_ratio(worker, tmp_path / "run") <= PROBE_RATIO_MAX
         assert "✓ tunnel" in said_by(*in_pod(worker, PROGRAM, "doctor"), **way, ONWARD_TOKEN=system.token)
         os.kill(worker, signal.SIGTERM)
         assert shell.wait(10) == 0
@@ -246,12 +248,20 @@ def said_by(*command: str, **changed: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **changed}).stdout
 
 
-def probe_s(worker: int, folder: Path) -> float:
-    """Return what a probe takes, in seconds of a processor: the least of several, as caches are warm on a node."""
-    took = list[float]()
+def probe_ratio(worker: int, folder: Path) -> float:
+    """Return what a probe takes of a processor, compared with a bare Python in the same pod. In turns, and the least of
+    several of each: caches are warm on a node.
+    """
+    probe_s, bare_s = list[float](), list[float]()
     for _ in range(20):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert said_by(*in_pod(worker, PROGRAM, "probe", "ready"), ONWARD_RUN_DIR=str(folder)) == "ready\n"
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(took)
+        bare_s.append(processor_s(in_pod(worker, sys.executable, "-c", "import json"), ""))
+        probe_s.append(processor_s(in_pod(worker, PROGRAM, "probe", "ready"), "ready\n", ONWARD_RUN_DIR=str(folder)))
+    return min(probe_s) / min(bare_s)
+
+
+def processor_s(command: Sequence[str], said: str, **changed: str) -> float:
+    """Run a command that says this. Return what it took, in seconds of a processor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert said_by(*command, **changed) == said
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
