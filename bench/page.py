@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from .peers.findings import OURS
 from .plot import Bar, plot
 from .report import RESULTS, Document, Figure
 
@@ -68,6 +69,8 @@ def peers_table(document: Document) -> str:
         durable = "durable" if facts["is_durable"] else "not durable"
         cells = [value_of(figure) if figure else "-" for figure in found]
         rows.append(f"| {title} | {durable}: {facts['finished_steps_are']} | {' | '.join(cells)} |")
+    rows += ["", "| in the same rounds | measured | bar | |", "|---|---|---|---|"]
+    rows += [f"| {one.name} | {value_of(one)} | {one.bar} | {one.verdict} |" for one in figures.values() if one.bar]
     return "\n".join(rows)
 
 
@@ -80,7 +83,7 @@ def bars(own: Document, peers: Document) -> list[Bar]:
         *(
             Bar(name, theirs[f"{name}: step p50"], "durable" if facts[name]["is_durable"] else "not durable")
             for name in facts
-            if f"{name}: step p50" in theirs
+            if f"{name}: step p50" in theirs and name != OURS  # that has a bar among its own
         ),
     ]
 

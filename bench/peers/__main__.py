@@ -21,14 +21,14 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from .. import primitives, report
-from . import dbos, environment, restate, temporal
+from . import dbos, environment, onward, restate, temporal
 from .children import PeerFailed
 from .findings import Asked, answer
 from .rounds import Machine, one_round, warm
 from .setting import TINY, Peer
 
 LIMIT_S = 8 * 60
-PEERS = {peer.name: peer for peer in (restate.PEER, dbos.PEER, temporal.PEER)}
+PEERS = {peer.name: peer for peer in (onward.PEER, restate.PEER, dbos.PEER, temporal.PEER)}
 
 
 def main() -> None:

@@ -1,16 +1,23 @@
-"""What was found out about the peers, as an answer like that of every other benchmark."""
+"""What was found out about the peers, as an answer like that of every other benchmark; and Onward's bars beside the
+fastest of those that keep what they say, with the event loop that Onward uses.
+"""
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import report
 from ..lab import medians
-from ..report import Answer
+from ..report import Answer, Figure
 from ..work import STEPS, fanned, mixed_often
 from .rounds import WIDTH, Round, figures
 from .setting import Peer, Setting, Sizes
+
+OURS, RIVAL = "Onward, SAFE", "restate, Hypercorn uvloop"
+STEP_MAX = 0.45
+THROUGHPUT_MIN = 6
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def answer(asked: list[Asked], unavailable: dict[str, str]) -> Answer:
     machine = [one.machine for each in asked for one in each.rounds]
     peers = {one.peer.name: one.peer for one in asked}
     return Answer(
-        figures=tuple(figure for one in asked for figure in figures(one.name, one.rounds)),
+        figures=(*(figure for one in asked for figure in figures(one.name, one.rounds)), *compared(asked)),
         primitives=medians(machine) if machine else {},
         checksum=report.checksum([mixed_often(0, STEPS), fanned(WIDTH)]),
         details={
@@ -57,3 +64,17 @@ def answer(asked: list[Asked], unavailable: dict[str, str]) -> Answer:
             "not_measured": {name: peer.not_measured for name, peer in peers.items()},
         },
     )
+
+
+def compared(asked: list[Asked]) -> list[Figure]:
+    """Onward against its rival, in each round; nothing if one of them was not asked."""
+    rounds = {one.name: one.rounds for one in asked}
+    pairs = list(zip(rounds.get(OURS, ()), rounds.get(RIVAL, ()), strict=False))
+    if not pairs:
+        return []
+    step = statistics.median(ours.step_us / theirs.step_us for ours, theirs in pairs)
+    per_s = statistics.median(ours.steps_per_s / theirs.steps_per_s for ours, theirs in pairs)
+    return [
+        Figure(f"{OURS} / {RIVAL}: step p50", step, "x", at_most=STEP_MAX),
+        Figure(f"{OURS} / {RIVAL}: throughput", per_s, "x", at_least=THROUGHPUT_MIN),
+    ]

@@ -13,12 +13,15 @@ from .load import Load
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is asked for in one round, so that a round takes a peer at most some twenty seconds."""
+    """How much is asked for in one round, so that a round takes a peer at most some twenty seconds. Of `loads` with so
+    many runs it is the median one that counts: for who is done with one of them in less than a second.
+    """
 
     steps: int
     runs: int
     first_lines: int
     fans: int
+    loads: int = 1
 
 
 TINY = Sizes(steps=20, runs=20, first_lines=5, fans=2)

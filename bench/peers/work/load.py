@@ -25,13 +25,17 @@ Call = Callable[[str, int], Awaitable[tuple[int, Any]]]
 """Runs a function to its end. Returns the moment just before it was asked for, and what it returned."""
 
 
-async def serve(call: Call, facts: Mapping[str, object] = MappingProxyType({})) -> None:
+async def serve(
+    call: Call,
+    facts: Mapping[str, object] = MappingProxyType({}),
+    questions: Mapping[str, Callable[..., Awaitable[Any]]] | None = None,
+) -> None:
     """Say what is known about the peer's settings, then answer questions until there are no more."""
     answers = reserved_output()
     print(json.dumps(dict(facts)), file=answers, flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         question = json.loads(line)
-        answer = await QUESTIONS[question.pop("ask")](call, **question)
+        answer = await (questions or QUESTIONS)[question.pop("ask")](call, **question)
         print(json.dumps(answer), file=answers, flush=True)
 
 
