@@ -69,8 +69,9 @@ def peers_table(document: Document) -> str:
         durable = "durable" if facts["is_durable"] else "not durable"
         cells = [value_of(figure) if figure else "-" for figure in found]
         rows.append(f"| {title} | {durable}: {facts['finished_steps_are']} | {' | '.join(cells)} |")
-    rows += ["", "| in the same rounds | measured | bar | |", "|---|---|---|---|"]
-    rows += [f"| {one.name} | {value_of(one)} | {one.bar} | {one.verdict} |" for one in figures.values() if one.bar]
+    barred = [f"| {one.name} | {value_of(one)} | {one.bar} | {one.verdict} |" for one in figures.values() if one.bar]
+    if barred:
+        rows += ["", "| in the same rounds | measured | bar | |", "|---|---|---|---|", *barred]
     return "\n".join(rows)
 
 

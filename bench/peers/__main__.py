@@ -1,6 +1,6 @@
 """How fast are the peers at the same work, on this machine and in the same run as its primitives?
 
-    python -m bench.peers [--only restate,dbos,temporal] [--rounds 3] [--smoke]
+    python -m bench.peers [--only Onward,restate,dbos,temporal] [--rounds 3] [--smoke]
 
 Each peer is asked in its default setting and in its durable one, and the answer says which is which; what is asked for
 is listed in `bench.peers.rounds`. Everything that a peer needs is installed into build/peers/ on first use, pinned. A

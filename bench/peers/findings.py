@@ -1,5 +1,5 @@
-"""What was found out about the peers, as an answer like that of every other benchmark; and Onward's bars beside the
-fastest of those that keep what they say, with the event loop that Onward uses.
+"""What was found out about the peers, as an answer like that of every other benchmark; and Onward's bars beside
+Restate, durable, with the event loop that Onward uses and the web server that Restate's documentation uses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Onward, asked what its peers are asked, in the same rounds: what is compared then has the same machine.
 
-Its strict preset, and its own benchmarks' functions. Its own tables ask with other loads: there events are sent a
-hundred in a request.
+Its strict preset, and the functions of its own benchmarks.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from onward import Client
 
 from bench.calls import newest_over, outputs
 from bench.cluster import PATIENCE
-from bench.throughput import BATCH, ends_s, one_load
+from bench.throughput import BATCH, one_load, taken_s
 from bench.work import SEQUENCES, TENS, Job, Started, fan
 
 from . import load
@@ -72,8 +72,7 @@ async def tens(client: Client, _: load.Call, runs: int, in_flight: int) -> dict[
     assert in_flight == BATCH, "what a worker holds is a hundred"
     asked = await one_load(client, PRESET, runs)
     done = await newest_over(client, TENS[PRESET], runs)
-    taken_s = max(asked.told_at, *ends_s(done)) - asked.begun_at
-    return {"taken_s": taken_s, "results": await outputs(client, asked.ids)}
+    return {"taken_s": taken_s(asked, done), "results": await outputs(client, asked.ids)}
 
 
 if __name__ == "__main__":
