@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -41,7 +42,16 @@ async def serve(worker: Worker, heart: Heart | None, plan: Plan | None, asked: C
             stack.callback(asyncio.create_task(_stop_when_over(worker, plan)).cancel)
         if heart is not None:
             await stack.enter_async_context(heart.beating(worker))
+        keep_what_is_loaded()
         await worker.run()
+
+
+def keep_what_is_loaded() -> None:
+    """Tell the garbage collector that what is there now stays: modules, functions, classes. A collection that looks
+    through all of it stands in the way of every run for more than twenty milliseconds, and finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _stop_when_over(worker: Worker, plan: Plan) -> None:

@@ -168,6 +168,9 @@ class MemoryTables:
     def expect(self, ords: Sequence[int]) -> None:
         """It is all here."""
 
+    def expect_sent(self, events: Sequence[str]) -> None:
+        """They are all here."""
+
     def add_run(self, run: Run) -> None:
         if run.id in self.ords:
             raise KeyError(f"there is a run {run.id} already")

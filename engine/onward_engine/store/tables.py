@@ -223,6 +223,10 @@ class Tables(Protocol):
         """Return the runs that an event joined, in the order in which it did."""
         ...
 
+    def expect_sent(self, events: Sequence[str]) -> None:
+        """Hear that these events, and the answers to whoever sent them, are asked for next. Changes nothing."""
+        ...
+
     def event(self, event: str) -> Event | None: ...
     def events_after(self, name: str, ord: int, received_at_ms: int) -> Iterable[Event]:
         """Return the events of this name accepted after `ord` and not before `received_at_ms`, oldest first."""

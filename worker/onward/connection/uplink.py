@@ -11,13 +11,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
+from functools import partial
 
 from onward_protocol.errors import ProtocolError
 from onward_protocol.messages import Bye, Checkpoint, Drain, Log, Return, Stream
 from onward_protocol.session import FromEngine, WorkerSession
 from onward_protocol.states import Phase
 
-from onward.connection.link import Link
+from onward.connection.inbox import Inbox
+from onward.connection.link import Link, LinkLost
 
 Clock = Callable[[], int]
 
@@ -48,6 +50,9 @@ class Uplink:
         self._prepare = prepare
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
+        self._inbox = Inbox(
+            self._take_safely, clock_ms=clock_ms, call_soon=partial(self._loop.call_soon, context=self._context)
+        )
         self._backlog: deque[bytes] = deque()
         self._is_scheduled = False
         self._is_writing = False
@@ -100,25 +105,37 @@ class Uplink:
 
     async def _read(self) -> None:
         while True:
-            self._take(await self._link.receive())
+            try:
+                message = await self._link.receive()
+            except LinkLost:
+                self._inbox.take_rest()
+                raise
+            self._received(message)
             self._link.listen(self._received)
 
     def _received(self, message: bytes) -> None:
         """Take a message where it arrives: a task in between would cost a step more than the message itself."""
         if self._is_running:
-            try:
-                self._take(message)
-            except Exception as error:  # noqa: BLE001 - it ends this connection, and nothing else
-                self._fail(error)
+            self._inbox.put(message)
 
-    def _take(self, message: bytes) -> None:
+    def _take_safely(self, message: bytes) -> bool:
+        try:
+            return self._is_running and self._take(message)
+        except Exception as error:  # noqa: BLE001 - it ends this connection, and nothing else
+            self._fail(error)
+            return False
+
+    def _take(self, message: bytes) -> bool:
+        """Use a message. Returns whether there was something in it for the owner."""
         session, now_ms = self.session, self._clock_ms()
-        for frame in session.receive(message, now_ms):
+        frames = session.receive(message, now_ms)
+        for frame in frames:
             self._use(self, frame)
         self._prepare(self)
         deadline_ms = session.deadline_ms
         if session.wants_write or (deadline_ms is not None and deadline_ms <= now_ms) or self._is_over:
             self.flush()
+        return bool(frames)
 
     def _write_now(self) -> None:
         """Write what there is, unless something waits before it."""
@@ -133,6 +150,7 @@ class Uplink:
                 return
             while self._backlog and self._link.write(self._backlog[0]):
                 self._backlog.popleft()
+            self._inbox.go_on()
         if self._backlog or self.session.wants_write or self._is_over:
             self._wake.set()
 

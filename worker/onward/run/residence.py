@@ -25,7 +25,7 @@ from onward.run.hosting import RunHost
 from onward.run.intercept import intercepted
 from onward.run.landlord import Landlord
 from onward.run.threads import Threads
-from onward.run.unwind import unwind
+from onward.run.unwind import has_unwound, unwind
 from onward.run.wrapper import Wrapper
 from onward.run.wrapping import Wrapping, run_info
 
@@ -311,12 +311,18 @@ class Residence:
         if self._standstill is not None:
             self._standstill.cancel()
         self._landlord.ended(self)
-        self._unwinding = self.course.loop.create_task(self._unwind(), context=self._landlord.context.copy())
+        if self._wrapper is None and has_unwound(self.course.turn):
+            self._unwound()  # at once, so that the message with the outcome offers the slot as well
+        else:
+            self._unwinding = self.course.loop.create_task(self._unwind(), context=self._landlord.context.copy())
 
     async def _unwind(self) -> None:
         await unwind(self.course.turn, self._landlord.patience_ms)
         if self._wrapper is not None:
             await self._wrapper.leave(self._landlord.patience_ms / 1000)
+        self._unwound()
+
+    def _unwound(self) -> None:
         self._is_unwound = True
         self.ended_something()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 from onward.replay.turn import RunTask, Turn
@@ -16,6 +17,15 @@ log: Final = logging.getLogger("onward.run")
 
 ROUNDS: Final = 20
 """How often tasks that caught their cancellation are cancelled again before the patience is over."""
+
+
+def has_unwound(turn: Turn) -> bool:
+    """Tell whether every task of the run has ended by itself, and let go of them then."""
+    if not all(task.done() for task in turn.tasks):
+        return False
+    _ignore_errors(turn.tasks)
+    turn.tasks.clear()
+    return True
 
 
 async def unwind(turn: Turn, patience_ms: int) -> None:
@@ -45,7 +55,7 @@ def _close(task: RunTask) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-def _ignore_errors(tasks: set[RunTask]) -> None:
+def _ignore_errors(tasks: Iterable[RunTask]) -> None:
     """Look at late errors, so that asyncio does not report them as forgotten."""
     for task in tasks:
         if task.done() and not task.cancelled():

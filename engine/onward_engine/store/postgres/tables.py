@@ -89,5 +89,8 @@ class PostgresTables(PurgeRows, QueueRows, WaitRows, ItemRows, TagRows, SessionR
     def expect(self, ords: Sequence[int]) -> None:
         """They came with their queue rows."""
 
+    def expect_sent(self, events: Sequence[str]) -> None:
+        """They were read with what the operations name."""
+
     def _is_new(self, ord: int) -> bool:
         return ord in self.new_runs

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...model import Item
 from ..port import StoreBroken, StoreError
-from ..tables import EndedRow, OpenWait, QueueRow
+from ..tables import EndedRow, EventRow, OpenWait, QueueRow
 from .errors import store_error
 from .event_rows import EventRows
 from .item_rows import ItemRows
@@ -49,7 +49,7 @@ class SqliteTables(RunRows, EventRows, QueueRows, PlaceRows, WaitRows, ItemRows,
         self.flush()
         self._db.execute("COMMIT")
         self._claims.commit()
-        self._discard_events()
+        self._trim_events()
         self._trim()
         self._trim_places()
         self._trim_heads()
@@ -75,6 +75,7 @@ class SqliteTables(RunRows, EventRows, QueueRows, PlaceRows, WaitRows, ItemRows,
     def flush(self) -> None:
         """Write what was held back."""
         super().flush()
+        self.flush_events()
         self.flush_queue()
         self.flush_places()
         if self._last_ord != self._stored_ord:
@@ -105,8 +106,23 @@ class SqliteTables(RunRows, EventRows, QueueRows, PlaceRows, WaitRows, ItemRows,
         self.flush()
         return super().ended_after(ord, limit)
 
+    # -- what is counted, read and dropped for the retention looks at the events themselves
+
+    def keep_event(self, event: str) -> None:
+        self.flush_events()
+        super().keep_event(event)
+
+    def release_event(self, event: str) -> EventRow | None:
+        self.flush_events()
+        return super().release_event(event)
+
+    def accepted_after(self, ord: int, limit: int) -> list[EventRow]:
+        self.flush_events()
+        return super().accepted_after(ord, limit)
+
     def drop_event(self, ord: int) -> None:
-        self._discard_events()
+        self.flush_events()
+        self._trim_events()
         super().drop_event(ord)
 
     # -- runs in memory know whether they may have a wait: most never have one

@@ -17,16 +17,21 @@ from .context import Work
 REMEMBERED_MS = 24 * 60 * 60 * 1000
 """A sender that repeats an event id within a day gets the first answer."""
 
+_UNNAMED = b""  # instead of a hash: the sender chose no id, so that it repeats nothing
+
 
 def ingest(work: Work, op: Ingest) -> tuple[Accepted, ...] | Rejected:
     """Accept all events of a request, or none of them if one uses an id that stands for something else."""
     for new in op.events:
         if not _is_text(new.event):
             return Rejected("invalid_event", f"event {new.event.id!a} holds text that is not valid Unicode")
-    conflicts = _conflicts(work, op.events)
+    work.tables.expect_sent([new.event.id for new in op.events if new.dedup])
+    bodies = [_body(new.event) if new.dedup else _UNNAMED for new in op.events]
+    conflicts = _conflicts(work, op.events, bodies)
     if conflicts:
         return tuple(Accepted(new.event.id, conflict=new.event.id in conflicts) for new in op.events)
-    return tuple(_accept(work, new.event, dedup=new.dedup, due_at_ms=new.due_at_ms) for new in op.events)
+    pairs = zip(op.events, bodies, strict=True)
+    return tuple([_accept(work, new.event, body, due_at_ms=new.due_at_ms) for new, body in pairs])
 
 
 def send(work: Work, run: Run, key: str, drafts: tuple[Draft, ...]) -> None:
@@ -38,7 +43,7 @@ def send(work: Work, run: Run, key: str, drafts: tuple[Draft, ...]) -> None:
         id = draft.id or derived_id("evt", run.id, key, index)
         ts_ms = draft.ts_ms or max(draft.due_at_ms, work.now_ms)
         event = Event(id, draft.name, draft.data, ts_ms, 0, draft.key, draft.meta)
-        _accept(work, event, dedup=bool(draft.id), due_at_ms=draft.due_at_ms)
+        _accept(work, event, _body(event) if draft.id else _UNNAMED, due_at_ms=draft.due_at_ms)
 
 
 def release(work: Work, item: Item) -> None:
@@ -60,15 +65,15 @@ def drop_event(work: Work, op: DropEvent) -> bool:
     return True
 
 
-def _accept(work: Work, event: Event, *, dedup: bool, due_at_ms: int) -> Accepted:
-    if not dedup:
+def _accept(work: Work, event: Event, body: bytes, *, due_at_ms: int) -> Accepted:
+    if body == _UNNAMED:
         return _take_in(work, event, due_at_ms)
     first = _remembered(work, event.id)
     if first is not None:
         return Accepted(first.answer.id, first.answer.runs, duplicate=True, due_at_ms=first.answer.due_at_ms)
     answer = _take_in(work, _renamed(work, event), due_at_ms, event.id)
     expires_at_ms = max(work.now_ms, answer.due_at_ms) + REMEMBERED_MS
-    work.tables.remember(event.id, Remembered(_body(event), answer, expires_at_ms))
+    work.tables.remember(event.id, Remembered(body, answer, expires_at_ms))
     return answer
 
 
@@ -109,15 +114,16 @@ def _renamed(work: Work, event: Event) -> Event:
     return Event(id, event.name, event.data, event.ts_ms, 0, event.key, event.meta)
 
 
-def _conflicts(work: Work, events: tuple[NewEvent, ...]) -> set[str]:
-    bodies: dict[str, bytes] = {}
+def _conflicts(work: Work, events: tuple[NewEvent, ...], bodies: list[bytes]) -> set[str]:
+    """Return the ids that stand for something else, or for several things in one request."""
+    firsts: dict[str, bytes] = {}
     conflicts: set[str] = set()
-    for new in events:
-        if new.dedup:
-            first = _remembered(work, new.event.id)
-            body = bodies.setdefault(new.event.id, first.body if first else _body(new.event))
-            if body != _body(new.event):
-                conflicts.add(new.event.id)
+    for new, body in zip(events, bodies, strict=True):
+        if body != _UNNAMED:
+            id = new.event.id
+            first = _remembered(work, id)
+            if firsts.setdefault(id, first.body if first else body) != body:
+                conflicts.add(id)
     return conflicts
 
 

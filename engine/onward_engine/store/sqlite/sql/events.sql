@@ -2,7 +2,7 @@
 event.id, event.name, event.data, event.ts_ms, event.ord, event.key, event.meta
 
 -- name: add_event
-INSERT OR IGNORE INTO event (ord, id, name, key, ts_ms, received_at_ms, meta, data, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO event (ord, id, name, key, ts_ms, received_at_ms, meta, data, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: event
 SELECT {columns} FROM event WHERE id = ?
@@ -21,6 +21,9 @@ SELECT joined FROM event WHERE id = ?
 
 -- name: remembered
 SELECT body, answer, expires_at_ms FROM answer WHERE event = ?
+
+-- name: all_remembered
+SELECT event, body, answer, expires_at_ms FROM json_each(?) CROSS JOIN answer ON answer.event = json_each.value
 
 -- name: remember
 INSERT OR REPLACE INTO answer (event, expires_at_ms, body, answer) VALUES (?, ?, ?, ?)
