@@ -78,11 +78,13 @@ class Batches:
         return batch
 
     def _runs_max(self) -> int:
+        """Half of the runs that move, or all that wait if only a few of them would be left for a batch of their own."""
+        everything = self._bounds.batch_ops_max
         if len(self._items) <= GROUP_MIN:
-            return GROUP_MIN
-        waiting = islice(self._items, self._bounds.batch_ops_max)
-        moving = self._runs.union(*map(_going_on, waiting))
-        return max(GROUP_MIN, (len(moving) + 1) // 2)
+            return everything
+        waiting: set[str] = set().union(*map(_going_on, islice(self._items, everything)))
+        half = max(GROUP_MIN, (len(self._runs | waiting) + 1) // 2)
+        return half if len(waiting) > half + half // 4 else everything
 
 
 def _going_on(item: Item) -> tuple[str, ...]:

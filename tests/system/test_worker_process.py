@@ -65,6 +65,13 @@ def test_the_checkpoint_setting_of_a_worker_counts_for_the_functions_of_its_app(
     assert (residences, ledger_of(system.home)["begin a"]) == (3, 1)
 
 
+def test_no_collection_of_garbage_looks_through_what_a_worker_has_loaded(system: System) -> None:
+    system.worker(APP)
+    connected(system)
+    left_out, looked_at = system.client.start("test/collected", "").result(timeout="10s")
+    assert left_out > 10 * looked_at
+
+
 @linux
 def test_a_worker_listens_on_no_port_and_an_idle_one_is_small(system: System) -> None:
     supervisor = system.worker(APP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -54,6 +55,12 @@ async def chain(ctx: Context[dict[str, str]]) -> str:
 async def gated(ctx: Context[str]) -> str:
     first = await wait_for_file.aio(ctx.data)
     return first + await work("after")
+
+
+@functions.function(str)
+async def collected(ctx: Context[str]) -> tuple[int, int]:
+    """How many objects the garbage collector leaves out in this worker, and how many it looks at."""
+    return gc.get_freeze_count(), len(gc.get_objects())
 
 
 @functions.function(str)

@@ -55,6 +55,14 @@ def test_groups_that_were_unequal_become_equal_again() -> None:
     assert [len(taken_runs(batches)) for _ in range(2)] == [65, 65]
 
 
+def test_a_few_more_than_half_share_the_transaction_too() -> None:
+    batches = Batches(Bounds())
+    add(batches, map(step, runs(100)))
+    assert len(batches.take()) == 50
+    add(batches, map(step, runs(110)[100:]))
+    assert len(batches.take()) == 60  # ten of them would have paid for a flush of their own
+
+
 def test_few_runs_share_a_transaction() -> None:
     batches = Batches(Bounds())
     add(batches, map(step, runs(GROUP_MIN)))

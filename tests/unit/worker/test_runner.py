@@ -25,6 +25,7 @@ from onward_protocol.messages import (
     RunCompleted,
     RunRef,
     Wake,
+    WorkerFrame,
 )
 from onward_protocol.messages import RunCancelled as CancelledOutcome
 
@@ -67,6 +68,24 @@ async def test_a_run_takes_a_slot_until_it_ends() -> None:
     await finished(engine)
     await quiet(engine)
     assert (engine.runner.free, engine.runner.accepted) == (2, 1)
+
+
+async def test_the_message_with_the_outcome_of_a_run_offers_its_slot_as_well() -> None:
+    async def function(host: Host) -> str:
+        return "done"
+
+    offered: list[int] = []
+    engine = PaperEngine(Program(function), slots=2)
+    send = engine.runner.send
+
+    def sent(frame: WorkerFrame) -> None:
+        send(frame)
+        asyncio.get_running_loop().call_soon(lambda: offered.append(engine.runner.free))  # when it is written
+
+    engine.runner.send = sent
+    engine.start()
+    await finished(engine)
+    assert offered == [2]
 
 
 async def test_an_assignment_without_a_free_slot_is_returned() -> None:
