@@ -82,7 +82,7 @@ class Batches:
         everything = self._bounds.batch_ops_max
         if len(self._items) <= GROUP_MIN:
             return everything
-        waiting: set[str] = set().union(*map(_going_on, islice(self._items, everything)))
+        waiting = {run for item in islice(self._items, everything) for run in _going_on(item)}
         half = max(GROUP_MIN, (len(self._runs | waiting) + 1) // 2)
         return half if len(waiting) > half + half // 4 else everything
 
