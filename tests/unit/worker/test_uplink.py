@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from onward.connection.link import LinkLost
+from onward.connection.link import LinkLost, Refused
 from onward.connection.uplink import Uplink
 from onward_protocol.limits import Times
 from onward_protocol.states import Phase
@@ -45,13 +45,13 @@ class Wire:
     def __init__(self, story: list[str]) -> None:
         self._story = story
         self._lost: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._first = True
+        self.first = b"welcome"
         self.received: Any = None
 
     async def receive(self) -> bytes:
-        if self._first:
-            self._first = False
-            return b"welcome"
+        if self.first:
+            first, self.first = self.first, b""
+            return first
         return await self._lost
 
     def listen(self, received: Any) -> None:
@@ -84,6 +84,8 @@ class Talk:
         )
 
     def _use(self, uplink: Uplink, frame: Any) -> None:
+        if frame == b"refuse":
+            raise Refused("no", code="E0405")
         if frame != b"welcome":
             self.story.append(f"take {frame.decode()}")
             self._work(frame, self._turns)
@@ -138,3 +140,11 @@ async def test_what_came_before_the_end_of_a_connection_is_used() -> None:
     with pytest.raises(LinkLost):
         await running
     assert talk.story == ["take A", "take B"]
+
+
+async def test_a_refusal_is_heard_although_the_engine_hangs_up_at_once() -> None:
+    talk = Talk(turns=0)
+    talk.wire.first = b"refuse"
+    talk.wire.cut()
+    with pytest.raises(Refused):
+        await talk.uplink.run()

@@ -92,11 +92,12 @@ class Uplink:
     async def run(self) -> None:
         """Carry frames until the session is over. Raises `LinkLost`, `ProtocolError`, and what `use` raises."""
         self._is_running = True
-        parts = [asyncio.create_task(self._read()), asyncio.create_task(self._write()), self._failure]
+        parts = [self._failure, asyncio.create_task(self._read()), asyncio.create_task(self._write())]
         try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in parts:  # what the engine has said counts before what it did then, such as to hang up
+                if part.done():
+                    part.result()
         except ProtocolError as error:
             self.session.close_code = error.close_code
             raise
