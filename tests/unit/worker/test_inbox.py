@@ -100,6 +100,13 @@ def test_code_that_computes_does_not_keep_the_engine_from_being_heard(story: Sto
     assert story.taken == [b"A", b"B"]
 
 
+def test_however_many_wait_none_waits_for_longer(story: Story) -> None:
+    for message in (b"A", b"B", b"C", b"D"):
+        story.inbox.put(message)
+    story.turn(ms=WAIT_MS_MAX)
+    assert story.taken == [b"A", b"B", b"C", b"D"]
+
+
 def test_the_last_words_of_a_connection_are_heard(story: Story) -> None:
     for message in (b"A", b"B", b"C"):
         story.inbox.put(message)

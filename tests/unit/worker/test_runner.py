@@ -1,6 +1,7 @@
 """All runs of a worker: slots and credit, and what is said to the engine."""
 
 import asyncio
+import gc
 import threading
 from contextlib import suppress
 from typing import Any
@@ -650,3 +651,59 @@ async def test_a_halted_run_ends_its_step_and_is_handed_back_and_the_others_go_o
     assert [entry.key for entry in run.written] == ["slow@0#0"]  # type: ignore[union-attr]
     assert (engine.returned, other.outcome) == ([], Parked()), "what is parked may stay"
     assert isinstance(beside.outcome, RunCompleted)
+
+
+async def test_a_run_that_was_sent_away_while_slots_are_given_out_gets_none() -> None:
+    outside: dict[str, asyncio.Future[None]] = {}
+
+    async def moved_from_outside(host: Host) -> None:
+        outside[host.run_id] = asyncio.get_running_loop().create_future()
+        wait = asyncio.ensure_future(host.wait("w", EventWait("e")))
+        await asyncio.wait({wait, outside[host.run_id]}, return_when=asyncio.FIRST_COMPLETED)
+        wait.cancel()
+        await asyncio.wait({wait})
+        if host.run_id == "run_1":
+            await host.wait("again", EventWait("e"))
+
+    async def busy(host: Host) -> None:
+        outside[host.run_id] = asyncio.get_running_loop().create_future()
+        await outside[host.run_id]
+
+    now_ms = [1_000]
+    programs = (Program(moved_from_outside, id="app/moved"), Program(busy, id="app/busy"))
+    engine = PaperEngine(*programs, slots=2, park_ttl_ms=60_000, clock_ms=lambda: now_ms[0])
+    for run, function in (("run_1", "moved"), ("run_2", "moved"), ("run_3", "busy"), ("run_4", "busy")):
+        engine.start(run, f"app/{function}")
+        await quiet(engine)
+    outside["run_1"].set_result(None)
+    outside["run_2"].set_result(None)
+    await quiet(engine)  # both have moved, and wait for a slot; the code of the second one is at its end
+    now_ms[0] += 61_000  # the first one parks again, which sends away whoever has been parked for that long
+    outside["run_3"].set_result(None)
+    outside["run_4"].set_result(None)
+    await until(lambda: Return("run_2", 1, "evicted") in engine.returned)
+    await quiet(engine)
+    assert engine.runner.free == engine.slots
+    await engine.runner.close()
+
+
+async def test_a_body_that_ends_after_its_run_has_gone_harms_nobody() -> None:
+    async def slow() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await asyncio.sleep(0.01)
+
+    async def function(host: Host) -> None:
+        await host.step(call(slow))
+
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+    engine = PaperEngine(Program(function))
+    engine.start()
+    await quiet(engine)
+    engine.runner.handle(Fence("run_1", 1))
+    await until(lambda: engine.runner.free == engine.slots)
+    await engine.runner.close()
+    gc.collect()
+    assert troubles == []

@@ -30,45 +30,44 @@ class Inbox:
         self._take = take
         self._clock_ms = clock_ms
         self._call_soon = call_soon
-        self._messages: deque[bytes] = deque()
+        self._messages: deque[tuple[int, bytes]] = deque()
+        """Each with the moment at which it came."""
         self._is_acting = False
         self._is_watching = False
         self._turns = 0
-        self._since_ms = 0
 
     def put(self, message: bytes) -> None:
         """Take a message, now or soon."""
-        self._messages.append(message)
-        if not self._is_acting:
-            self.go_on()
-        elif len(self._messages) == 1:
-            self._wait()
+        self._messages.append((self._clock_ms(), message))
+        if len(self._messages) == 1:
+            self._turns = 0
+            self._take_what_may_be()
 
     def go_on(self) -> None:
-        """What was set going is written, or takes longer: take the next message."""
+        """What was set going is written: take the next message."""
         self._is_acting = False
-        while self._messages and not self._is_acting:
-            self._is_acting = self._take(self._messages.popleft())
-        if self._messages:
-            self._wait()
+        self._take_what_may_be()
 
     def take_rest(self) -> None:
         """Nothing will be written any more: take everything."""
         while self._messages:
-            self._take(self._messages.popleft())
+            self._take(self._messages.popleft()[1])
 
-    def _wait(self) -> None:
-        self._turns, self._since_ms = 0, self._clock_ms()
-        if not self._is_watching:
+    def _take_what_may_be(self) -> None:
+        while self._messages and (not self._is_acting or self._is_overdue):
+            self._turns = 0
+            self._is_acting = self._take(self._messages.popleft()[1])
+        if self._messages and not self._is_watching:
             self._is_watching = True
             self._call_soon(self._watch)
 
+    @property
+    def _is_overdue(self) -> bool:
+        return self._clock_ms() - self._messages[0][0] >= WAIT_MS_MAX
+
     def _watch(self) -> None:
+        self._is_watching = False
         self._turns += 1
-        if not self._messages:
-            self._is_watching = False
-        elif self._turns < TURNS_MAX and self._clock_ms() - self._since_ms < WAIT_MS_MAX:
-            self._call_soon(self._watch)
-        else:
-            self._is_watching = False
-            self.go_on()
+        if self._turns >= TURNS_MAX:
+            self._is_acting = False
+        self._take_what_may_be()

@@ -417,7 +417,8 @@ class Course:
             self.replay.gate.drop()
         self.body_skipped(step)
         self._owner.ended_something()
-        self.outbox.flush_soon()
+        if not self.is_sealed:  # otherwise it may be dissolved by now
+            self.outbox.flush_soon()
 
     def body_broke(self, step: Step, error: OnwardError) -> None:
         """See `StepHome`."""

@@ -402,9 +402,10 @@ class Runner:
 
     def _give_slots(self) -> None:
         """Parked runs whose own code moved come before new ones: the engine learns of a free slot only after this."""
-        for residence in list(self._waiting)[: self.free]:
-            self._occupy(residence)
-            residence.unpark()
+        for residence in list(self._waiting):
+            if self.free and residence in self._waiting:  # the one before may have parked again and sent it away
+                self._occupy(residence)
+                residence.unpark()
 
     # -- leaving
 
