@@ -654,11 +654,11 @@ async def test_a_halted_run_ends_its_step_and_is_handed_back_and_the_others_go_o
 
 
 async def test_a_run_that_was_sent_away_while_slots_are_given_out_gets_none() -> None:
-    outside: dict[str, asyncio.Future[None]] = {}
+    outside: dict[str, asyncio.Future[Any]] = {}
 
     async def moved_from_outside(host: Host) -> None:
         outside[host.run_id] = asyncio.get_running_loop().create_future()
-        wait = asyncio.ensure_future(host.wait("w", EventWait("e")))
+        wait: asyncio.Future[Any] = asyncio.ensure_future(host.wait("w", EventWait("e")))
         await asyncio.wait({wait, outside[host.run_id]}, return_when=asyncio.FIRST_COMPLETED)
         wait.cancel()
         await asyncio.wait({wait})
