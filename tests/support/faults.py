@@ -127,7 +127,7 @@ class _Series:
 
 @dataclass(frozen=True, slots=True)
 class CutAtByte:
-    """The connection breaks behind each byte of the first message with only a frame of this kind."""
+    """The connection breaks behind each byte of the first message with a frame of this kind and the fewest others."""
 
     kind: str
     late_ms: int = 1_500
@@ -135,7 +135,7 @@ class CutAtByte:
 
     def blows(self, record: Record) -> Iterator[Blow]:
         """See `Fault`."""
-        said = next(said for said in record.said if said.kinds == (self.kind,))
+        said = min((said for said in record.said if self.kind in said.kinds), key=lambda said: len(said.kinds))
         start = said if said.way is UP else _before(said, record)
         for count in range(1, said.bytes + 1):
             yield Blow(self, f"{said}, byte {count} of {said.bytes}", partial(self._strike, start, count))
