@@ -1,6 +1,6 @@
 """Does dispatch slow down when a million runs are queued? And how much memory does the engine need for them?
 
-    python -m bench.backlog [--queued 1000000] [--runs 4000] [--rounds 9] [--smoke]
+    python -m bench.backlog [--queued 1000000] [--runs 4000] [--rounds 21] [--smoke]
 
 Two engines. On one nothing else is queued: each round queues `runs` events while no worker is there, then starts a
 worker. On the other the same events stand at the head of a backlog. The rate is counted in runs of a function without
@@ -158,4 +158,4 @@ def tenths(taken_s: list[float]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    report.main("backlog", __doc__ or "", measure, queued=(1_000_000, 1_000), runs=(4_000, 100), rounds=(9, 1))
+    report.main("backlog", __doc__ or "", measure, queued=(1_000_000, 1_000), runs=(4_000, 100), rounds=(21, 1))
