@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from onward_cli.fates import Ending
 from onward_cli.plan import Plan
 from onward_cli.pulse import Pulse, make_file, patience_ms
+from onward_cli.witness import ask
 
 if TYPE_CHECKING:
     from onward_cli.speaker import Speaker
@@ -121,6 +122,10 @@ class Child:
         if not self.was_sent_away:
             self.was_sent_away = True
             self.hand_on(signal.SIGTERM)
+
+    def ask_for_stack(self) -> None:
+        """Have it written although the interpreter is held. It is there a moment later, where that is possible."""
+        ask(self.pid, self.pulse.witness)
 
     def kill(self, because: str) -> None:
         """End it at once."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward_cli.causes import Death, Kills, cause_of, shown
 from onward_cli.standstill import shortened
+from onward_cli.witness import without_witness
 
 if TYPE_CHECKING:
     from onward_cli.child import Child
@@ -22,7 +23,7 @@ class Obituaries:
     def write(self, child: Child, ending: Ending) -> dict[str, Any]:
         """Return the fields of the line that tells of a death."""
         name = _signal_name(-ending.status) if ending.status < 0 else ""
-        stack = child.pulse.take_stack() if name else ""
+        stack = without_witness(child.pulse.take_stack()) if name else ""
         return {
             "pid": child.pid,
             **({"signal": name} if name else {"exit_status": ending.status}),

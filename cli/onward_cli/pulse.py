@@ -13,7 +13,7 @@ import tempfile
 import time
 from struct import Struct
 
-_TICK = Struct("<q")
+_NUMBER = Struct("<q")
 _SIZE = Struct("<H")
 _TICK_AT = 0
 _WHICH_AT = 8  # which of the two introductions counts; 0: none
@@ -22,6 +22,7 @@ _TOLD_AT = 10
 _ASKED_AT, _ASKED_MAX = 11, 255
 _NOW_AT, _NOW_BYTES = 16, 256
 _IDLE_AT = 280
+_WITNESS_AT = 288
 _THREADS_AT, _THREADS_BYTES = 512, 2_048
 _PLAN_AT, _PLAN_BYTES = 2_560, 1_536
 _ABOUT_AT, _ABOUT_BYTES = (4_096, 12_288), 8_192
@@ -55,7 +56,7 @@ class Pulse:
 
     def tick(self) -> None:
         """Note that the event loop turns."""
-        _TICK.pack_into(self._page, _TICK_AT, time.monotonic_ns())
+        _NUMBER.pack_into(self._page, _TICK_AT, time.monotonic_ns())
 
     def introduce(self, about: bytes) -> None:
         """Leave what is needed to speak for this worker. The one before stays whole until this one is."""
@@ -78,7 +79,7 @@ class Pulse:
 
     def idle(self, ms: int | None) -> None:
         """Note for how long there has been nothing to do; None: it is not known."""
-        _TICK.pack_into(self._page, _IDLE_AT, 0 if ms is None else ms + 1)
+        _NUMBER.pack_into(self._page, _IDLE_AT, 0 if ms is None else ms + 1)
 
     def runs_now(self, name: bytes) -> None:
         """Note what the event loop executes from now on: a step, or nothing (empty)."""
@@ -90,6 +91,10 @@ class Pulse:
     def threads_run(self, names: bytes) -> None:
         """Note what threads execute."""
         self._write(_THREADS_AT, names)
+
+    def witnessed_by(self, thread: int) -> None:
+        """Leave the system's number of the thread that can be asked for stacks."""
+        _NUMBER.pack_into(self._page, _WITNESS_AT, thread)
 
     @property
     def asked(self) -> int:
@@ -126,13 +131,13 @@ class Pulse:
     @property
     def idle_ms(self) -> int | None:
         """Return for how long there has been nothing to do; None if that is not known."""
-        idle: int = _TICK.unpack_from(self._page, _IDLE_AT)[0]
+        idle: int = _NUMBER.unpack_from(self._page, _IDLE_AT)[0]
         return idle - 1 if idle else None
 
     @property
     def age_ms(self) -> int:
         """Return for how long the event loop has not turned."""
-        tick_ns: int = _TICK.unpack_from(self._page, _TICK_AT)[0]
+        tick_ns: int = _NUMBER.unpack_from(self._page, _TICK_AT)[0]
         return (time.monotonic_ns() - tick_ns) // 1_000_000
 
     @property
@@ -146,6 +151,12 @@ class Pulse:
         size = self._page[_NOW_AT]
         names = self._page[_NOW_AT + 1 : _NOW_AT + 1 + size] if size else self._read(_THREADS_AT)
         return [name.split("\n") for name in names.decode(errors="replace").split("\0") if name.count("\n") == 2]
+
+    @property
+    def witness(self) -> int:
+        """Return the number of the thread that can be asked for stacks; 0 if there is none."""
+        thread: int = _NUMBER.unpack_from(self._page, _WITNESS_AT)[0]
+        return thread
 
     def take_stack(self) -> str:
         """Return the stack that was left behind the page, and forget it."""

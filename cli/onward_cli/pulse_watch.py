@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import faulthandler
 from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from onward_cli.pulse import ABOUT_BYTES_MAX, NOW_BYTES_MAX, THREADS_BYTES_MAX, Pulse, patience_ms
+from onward_cli.witness import Witness
 
 if TYPE_CHECKING:
     from onward.watch import Identity
@@ -16,24 +16,22 @@ if TYPE_CHECKING:
 class PulseWatch:
     """Shows a worker to its supervisor. Implements `Watch`.
 
-    `introduction` makes what the supervisor needs of the worker's identity. The stack of a loop that does not turn is
-    written by a thread of the interpreter's own, which needs nothing of what may be held.
+    `introduction` makes what the supervisor needs of the worker's identity.
     """
 
     def __init__(self, pulse: Pulse, introduction: Callable[[Identity], bytes]) -> None:
         self._pulse = pulse
         self._introduction = introduction
-        self._patience_s: float | None = None
+        self._witness = Witness(pulse)
+        self._patience_ms: int | None = None
         self._threads: list[bytes] = []
         self._lock = Lock()
         pulse.forget_stack()
 
     def tick(self) -> None:
         """See `Watch`."""
-        is_late = self._patience_s is not None and self._pulse.age_ms >= self._patience_s * 1000
+        is_late = self._patience_ms is not None and self._pulse.age_ms >= self._patience_ms
         self._pulse.tick()
-        if self._patience_s is not None:
-            faulthandler.dump_traceback_later(self._patience_s, file=self._pulse.file)
         if is_late:
             self._pulse.forget_stack()  # that of a pause too short to be told of would stand before the next one
 
@@ -43,10 +41,12 @@ class PulseWatch:
         if len(about) <= ABOUT_BYTES_MAX:
             self._pulse.tick()
             self._pulse.introduce(about)
-            self._patience_s = patience_ms(identity.beat_ms) * 0.8 / 1000
+            self._patience_ms = patience_ms(identity.beat_ms) * 4 // 5
+            self._witness.watch(self._patience_ms)
 
     def left(self) -> None:
         """See `Watch`."""
+        self._witness.leave()
         self._pulse.leave()
 
     def runs_now(self, name: bytes) -> None:

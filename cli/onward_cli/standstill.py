@@ -6,22 +6,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onward_cli.witness import without_witness
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from onward_cli.child import Child
     from onward_cli.voice import Voice
 
 HURRY_MS = 1_000  # loading what speaks takes up to this long: with shorter leases it has to be there before
 STACK_LINES_MAX = 40
 
+HELD_MS = 1_000
+"""Whoever waits for the interpreter gets it within 5 ms, on a busy machine somewhat later. If it has not got it for so
+long, C code keeps it.
+"""
+
 
 class Standstill:
     """What is known of one worker's standing still."""
 
-    def __init__(self, child: Child, voice: Voice) -> None:
+    def __init__(self, child: Child, voice: Voice, clock_ms: Callable[[], int]) -> None:
         self._child = child
         self._voice = voice
+        self._clock_ms = clock_ms
         self._is_blocked = False
         self._is_named = False
+        self._silent_since_ms: int | None = None
+        """When it was first seen to stand still without a stack, although it is not stopped."""
+
+        self._is_asked = False
 
     def look(self) -> None:
         """Look at it now, once it has been connected."""
@@ -57,22 +71,38 @@ class Standstill:
 
     def _turns(self) -> None:
         if self._is_blocked:
-            self._is_blocked = self._is_named = self._child.is_given_up = False
+            self._is_blocked = self._is_named = self._is_asked = self._child.is_given_up = False
+            self._silent_since_ms = None
             self._voice.release(self._child)
             self._voice.log(self._child).info("event loop turns again", pid=self._child.pid)
 
     def _name(self, age_ms: int) -> None:
         """Say what blocks it, as soon as the stack is there; of a process that is stopped there is none."""
         child = self._child
-        stack = child.pulse.take_stack()
-        if not stack and not child.is_stopped and age_ms < 2 * child.patience_ms:
+        is_stopped, stack = child.is_stopped, without_witness(child.pulse.take_stack())
+        if is_stopped:
+            self._silent_since_ms = None
+        elif not stack and self._waits_for_stack():
             return
         self._is_named = True
         for fields in _named(child, stack):
             event = "step blocks the event loop" if "step" in fields else "event loop is blocked"
             self._voice.log(child).warning(
-                "worker is stopped" if child.is_stopped else event, pid=child.pid, seconds=_seconds(age_ms), **fields
+                "worker is stopped" if is_stopped else event, pid=child.pid, seconds=_seconds(age_ms), **fields
             )
+
+    def _waits_for_stack(self) -> bool:
+        """Ask for it once the interpreter is known to be held. What counts is for how long that was looked on: whoever
+        goes on after a pause of any length is given the time to turn.
+        """
+        now_ms = self._clock_ms()
+        if self._silent_since_ms is None:
+            self._silent_since_ms = now_ms
+        silent_ms = now_ms - self._silent_since_ms
+        if silent_ms >= HELD_MS and not self._is_asked:
+            self._is_asked = True
+            self._child.ask_for_stack()
+        return silent_ms < 2 * HELD_MS
 
 
 def _named(child: Child, stack: str) -> list[dict[str, Any]]:

@@ -130,7 +130,7 @@ class Supervisor:
                 "worker cannot be started", reason=error.strerror, again_in_s=self._succession.pause_ms(number) / 1000
             )
             return
-        self._children[child] = Standstill(child, self._voice)
+        self._children[child] = Standstill(child, self._voice, monotonic_ms)
         if self._sources is not None and not self._has_begun:
             self._sources.remember()
 

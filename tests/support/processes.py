@@ -21,6 +21,7 @@ from onward import NotConnected, SyncClient
 from onward.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+LOG_LINES = 20
 
 
 def free_port() -> int:
@@ -138,6 +139,13 @@ class System:
             client.close()
         for child in reversed(self.started):
             kill(child)
+        self._print_logs()
+
+    def _print_logs(self) -> None:
+        """They are shown beside the failure of a test."""
+        for log in sorted(self.home.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines(keepends=True)[-LOG_LINES:]
+            sys.stdout.writelines([f"-- the end of {log.name}\n", *lines])
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:

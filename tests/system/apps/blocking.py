@@ -36,6 +36,25 @@ async def block(name: str, seconds: float) -> str:
     return name
 
 
+def depth(calls: int) -> int:
+    return 1 + depth(calls - 1) if calls else 0
+
+
+def compute(seconds: float) -> None:
+    """Python code whose stack is another one at any moment."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert depth(300) == 300
+
+
+@step
+async def work(name: str, seconds: float) -> str:
+    note("begin", name)
+    compute(seconds)
+    note("end", name)
+    return name
+
+
 @step
 def hold_in_thread(name: str, seconds: float) -> str:
     note("begin", name)
@@ -77,6 +96,11 @@ async def gated(ctx: Context[str]) -> str:
 @functions.function(tuple[str, float])
 async def holding(ctx: Context[tuple[str, float]]) -> str:
     return await hold(*ctx.data)
+
+
+@functions.function(tuple[str, float])
+async def working(ctx: Context[tuple[str, float]]) -> str:
+    return await work(*ctx.data)
 
 
 @functions.function(tuple[str, float])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import faulthandler
 import os
 import signal
 import subprocess
@@ -136,6 +135,7 @@ def test_the_newest_introduction_counts_and_one_that_is_too_long_does_not(pulse:
     for session in ("first", "second", "third", "x" * 10_000):
         watch.met(Identity("wrk_a", session, 1, 5_000))
         assert pulse.about == (session if len(session) < 100 else "third").encode()
+    watch.left()
 
 
 def test_a_loop_is_taken_for_blocked_after_three_seconds_at_the_default_beat() -> None:
@@ -148,7 +148,7 @@ def test_stacks_of_pauses_too_short_to_be_told_of_do_not_pile_up(pulse: Pulse) -
     for _ in range(3):
         watch.tick()
         wait_for(lambda: os.fstat(pulse.file).st_size > 20_480, "the stack is there")
-    faulthandler.cancel_dump_traceback_later()
+    watch.left()
     assert pulse.take_stack().count("most recent call first") <= len(sys._current_frames())
 
 
