@@ -30,6 +30,9 @@ NO_META = _pack({})
 COLUMNS = 28
 """How many `runs.columns` there are; what a statement adds comes behind them."""
 
+FRESH_COLUMNS = 12
+"""How many of `runs.fresh` are the run's; its payload comes behind them."""
+
 ORD = 15
 """Where the ord stands in a `live_row`."""
 
@@ -73,6 +76,23 @@ def run_of(row: Row) -> Run:
         version=row[25],
         is_paused=bool(row[26]),
         flow=unpack_flow(row[27], row[3], row[4]),
+    )
+
+
+def fresh_of(row: Row) -> Run:
+    """Return the run of a row of `runs.fresh`: nobody has claimed it, and nothing was written about it."""
+    id, ord, function, parent, parent_key, attempt, created_at_ms, origin, origins, *flow = row[:FRESH_COLUMNS]
+    return Run(
+        id=id,
+        ord=ord,
+        function=function,
+        parent=parent,
+        parent_key=parent_key,
+        attempt=attempt,
+        created_at_ms=created_at_ms,
+        origin=origin,
+        origins=tuple(origins.split()),
+        flow=unpack_flow(*flow),
     )
 
 

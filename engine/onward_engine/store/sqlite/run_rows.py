@@ -8,7 +8,7 @@ Every statement that reads these rows flushes first.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -84,18 +84,31 @@ class RunRows:
         others = [ord for ord in unread if ord not in self._kept]  # what is kept may be newer than its row
         for ord, *payload in self._db.execute(_SQL["carried"], (rows.listing(kept),)).fetchall():
             self._payloads[ord] = rows.payload_of(payload)
-        if others:
-            for row in self._db.execute(_SQL["going"], (rows.listing(others),)).fetchall():
-                *payload, may_wait = row[rows.COLUMNS :]
-                ord = self._keep(row, may_wait=bool(may_wait)).run.ord
-                self._payloads[ord] = rows.payload_of(payload)
+        self._read_fresh(others)
+        self._read_going([ord for ord in others if ord not in self._payloads])
         return [event for ord in unread for event in self._payloads[ord].events]
+
+    def _read_fresh(self, ords: Sequence[int]) -> None:
+        """Read those that nobody has claimed yet. Behind a backlog that is nearly all, and it costs half as much."""
+        if not ords:
+            return
+        for row in self._db.execute(_SQL["fresh"], (rows.listing(ords),)).fetchall():
+            run = rows.fresh_of(row)
+            self._put_into_memory(_Kept(run, 0, may_wait=False))
+            self._payloads[run.ord] = rows.payload_of(row[rows.FRESH_COLUMNS :])
+
+    def _read_going(self, ords: Sequence[int]) -> None:
+        if not ords:
+            return
+        for row in self._db.execute(_SQL["going"], (rows.listing(ords),)).fetchall():
+            *payload, may_wait = row[rows.COLUMNS :]
+            ord = self._keep(row, may_wait=bool(may_wait)).run.ord
+            self._payloads[ord] = rows.payload_of(payload)
 
     def add_run(self, run: Run) -> None:
         self._new[run.ord] = run
         self._payloads[run.ord] = rows.Payload(run.events, run.input, run.cause)
-        self._kept[run.ord] = _Kept(rows.bare(run), 0, may_wait=False)
-        self._ords[run.id] = run.ord
+        self._put_into_memory(_Kept(rows.bare(run), 0, may_wait=False))
 
     def put_run(self, run: Run) -> None:
         kept = self._at(run.ord)
@@ -210,9 +223,12 @@ class RunRows:
         run = rows.run_of(row)
         kept = _Kept(run, rows.tail_of(row), may_wait=may_wait)
         if not run.status.is_terminal:
-            self._kept[run.ord] = kept
-            self._ords[run.id] = run.ord
+            self._put_into_memory(kept)
         return kept
+
+    def _put_into_memory(self, kept: _Kept) -> None:
+        self._kept[kept.run.ord] = kept
+        self._ords[kept.run.id] = kept.run.ord
 
     def _may_wait(self, ord: int) -> bool:
         kept = self._kept.get(ord)

@@ -25,6 +25,13 @@ live.status, live.epoch, live.seq, live.pos, live.seen, live.generation, live.st
 live.holder, live.cancel_reason, 0, live.strikes, run.origin, run.origins, live.app_version, live.is_paused, run.flow, run.events, run.input, run.cause, EXISTS (SELECT 1 FROM wait WHERE wait.ord = run.ord)
 FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
 
+-- name: fresh
+SELECT run.id, run.ord, run.function, run.parent, run.parent_key, run.attempt, run.created_at_ms, run.origin, run.origins, run.flow,
+run.flow_key, run.flow_limit, run.events, run.input, run.cause
+FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
+WHERE live.epoch = 0 AND live.tail = 0 AND live.status = 'queued' AND live.holder = '' AND live.app_version = '' AND NOT live.is_paused
+AND live.cancel_reason IS NULL
+
 -- name: held_by
 SELECT ord FROM live WHERE holder = ? AND holder <> '' ORDER BY ord
 
