@@ -9,7 +9,8 @@ READY  := $(VENV)/.ready
 LOCKS  := requirements/build.txt requirements/dev.txt requirements/engine.txt requirements/manifests.txt requirements/worker.txt
 # What checks manifests and images has an environment of its own: it is 120 packages, with old versions of some of ours.
 TOOLS  := build/manifests-venv
-# Tests that need processes, sockets or more than a moment; the fast ones are named in `check`.
+# Tests that need processes, sockets or more than a moment; the fast ones are named in `check`. Of the conformance tests,
+# those that hold the store in memory against the one in a file are in both: they take seconds, and find most.
 SLOW   := $(wildcard tests/acceptance tests/conformance tests/deploy tests/fuzz tests/system tests/typing)
 
 # The output of parallel jobs is kept together where make can do it (4.0 and newer).
@@ -39,7 +40,7 @@ endef
 
 help:
 	@echo "make setup     virtual environment in $(VENV), locked dependencies, commit hooks"
-	@echo "make check     format, lint, import walls, types, unit tests, scenarios, 200 seeds: for every commit"
+	@echo "make check     format, lint, import walls, types, unit tests, scenarios, stores, 200 seeds: for every commit"
 	@echo "make test      all of it, in a fresh environment"
 	@echo "make manifests the files for Kubernetes and Docker, against schemas and policies"
 	@echo "make demo      the main job on real input, with its own set-up"
@@ -82,7 +83,7 @@ pyright: $(READY)
 unit: $(READY)
 	$(BIN)/pytest --quiet tests/unit
 scenarios: $(READY)
-	$(BIN)/pytest --quiet tests/scenarios
+	$(BIN)/pytest --quiet tests/scenarios tests/conformance/test_differential.py
 seeds: $(READY)
 	$(BIN)/pytest --quiet tests/simulation --seeds 200
 

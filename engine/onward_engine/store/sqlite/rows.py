@@ -30,7 +30,7 @@ NO_META = _pack({})
 COLUMNS = 28
 """How many `runs.columns` there are; what a statement adds comes behind them."""
 
-FRESH_COLUMNS = 12
+FRESH_COLUMNS = 13
 """How many of `runs.fresh` are the run's; its payload comes behind them."""
 
 ORD = 15
@@ -80,8 +80,9 @@ def run_of(row: Row) -> Run:
 
 
 def fresh_of(row: Row) -> Run:
-    """Return the run of a row of `runs.fresh`: nobody has claimed it, and nothing was written about it."""
-    id, ord, function, parent, parent_key, attempt, created_at_ms, origin, origins, *flow = row[:FRESH_COLUMNS]
+    """Return the run of a row of `runs.fresh`: nobody has claimed it, it has done no step."""
+    id, ord, function, parent, parent_key, attempt, created_at_ms, state_bytes, *rest = row[:FRESH_COLUMNS]
+    origin, origins, *flow = rest
     return Run(
         id=id,
         ord=ord,
@@ -90,6 +91,7 @@ def fresh_of(row: Row) -> Run:
         parent_key=parent_key,
         attempt=attempt,
         created_at_ms=created_at_ms,
+        state_bytes=state_bytes,
         origin=origin,
         origins=tuple(origins.split()),
         flow=unpack_flow(*flow),

@@ -93,9 +93,10 @@ class RunRows:
         if not ords:
             return
         for row in self._db.execute(_SQL["fresh"], (rows.listing(ords),)).fetchall():
+            *payload, may_wait = row[rows.FRESH_COLUMNS :]
             run = rows.fresh_of(row)
-            self._put_into_memory(_Kept(run, 0, may_wait=False))
-            self._payloads[run.ord] = rows.payload_of(row[rows.FRESH_COLUMNS :])
+            self._put_into_memory(_Kept(run, 0, may_wait=bool(may_wait)))
+            self._payloads[run.ord] = rows.payload_of(payload)
 
     def _read_going(self, ords: Sequence[int]) -> None:
         if not ords:

@@ -7,9 +7,12 @@ from msgspec.structs import replace
 from onward_engine.model import Flow, Run, Status
 from onward_engine.store.sqlite.opening import MEMORY, open_for_writing
 from onward_engine.store.sqlite.tables import SqliteTables
-from onward_protocol.messages import Event, Failure
+from onward_engine.store.tables import OpenWait
+from onward_protocol.messages import Event, Failure, Sleep
 
-NEW = Run(id="run_a", function="shop/order", ord=2, events=("evt_a",), input=b"input", created_at_ms=1_000)
+NEW = Run(
+    id="run_a", function="shop/order", ord=2, events=("evt_a",), input=b"input", state_bytes=5, created_at_ms=1_000
+)
 PLAIN = {
     "new": NEW,
     "a child": Run(
@@ -81,3 +84,19 @@ def test_a_run_whose_journal_has_begun_is_not_taken_for_a_new_one() -> None:
     tables.begin()
     tables.expect([NEW.ord])
     assert tables.journal(tables.run_at(NEW.ord)).entries == (b"entry",)
+
+
+def test_what_a_new_run_is_watched_for_is_found() -> None:
+    """An option such as `start_timeout` waits from the run's beginning on, before anybody has claimed it."""
+    watch = OpenWait(NEW.ord, "watch", Sleep(10), due_at_ms=10)
+    db = open_for_writing(MEMORY, lambda: "history")
+    tables = SqliteTables(db)
+    tables.begin()
+    tables.add_run(NEW)
+    tables.put_wait(watch)
+    tables.commit()
+    tables = SqliteTables(db)
+    tables.begin()
+    tables.expect([NEW.ord])
+    assert tables.waits_of(NEW.ord) == [watch]
+    assert tables.wait(NEW.ord, watch.key) == watch

@@ -26,8 +26,9 @@ live.holder, live.cancel_reason, 0, live.strikes, run.origin, run.origins, live.
 FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
 
 -- name: fresh
-SELECT run.id, run.ord, run.function, run.parent, run.parent_key, run.attempt, run.created_at_ms, run.origin, run.origins, run.flow,
-run.flow_key, run.flow_limit, run.events, run.input, run.cause
+SELECT run.id, run.ord, run.function, run.parent, run.parent_key, run.attempt, run.created_at_ms, live.state_bytes,
+run.origin, run.origins, run.flow, run.flow_key, run.flow_limit, run.events, run.input, run.cause,
+EXISTS (SELECT 1 FROM wait WHERE wait.ord = run.ord)
 FROM json_each(?) CROSS JOIN run ON run.ord = value CROSS JOIN live USING (ord)
 WHERE live.epoch = 0 AND live.tail = 0 AND live.status = 'queued' AND live.holder = '' AND live.app_version = '' AND NOT live.is_paused
 AND live.cancel_reason IS NULL
