@@ -5,7 +5,7 @@ this.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
@@ -18,6 +18,7 @@ from onward.durations import Duration, duration_ms
 from onward.errors import EngineRefused, RunFailed, from_failure
 from onward.events import Event, check_events, draft_of
 from onward.function import Function
+from onward.ids import new_id
 from onward.values.serde import encode, encode_json
 
 T = TypeVar("T")
@@ -168,7 +169,7 @@ class _Problem(Struct):
     code: str = ""
 
 
-def sending(events: Iterable[Event[Any]]) -> Request:
+def sending(events: Sequence[Event[Any]]) -> Request:
     """Ask to accept events, all or none."""
     check_events("send", events)
     return Request("POST", "/e", msgspec.json.encode([_outgoing(event) for event in events]))
@@ -181,7 +182,7 @@ def sent(answer: Answer) -> tuple[Accepted, ...]:
 
 def starting(function: Function[Any, Any] | str, packed: bytes, key: str) -> Request:
     """Ask to start a run with an input as it is stored."""
-    body = {"function": _id_of(function), "input_msgpack": b64encode(packed).decode(), "id": key or uuid4().hex}
+    body = {"function": _id_of(function), "input_msgpack": b64encode(packed).decode(), "id": key or new_id("run")}
     return Request("POST", "/v1/runs", msgspec.json.encode(body))
 
 
@@ -405,7 +406,7 @@ def _outgoing(event: Event[Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": draft.name,
         "data": msgspec.Raw(draft.data),
-        "id": draft.id or uuid4().hex,
+        "id": draft.id or new_id("evt"),
         "ts": draft.ts_ms or None,
         "key": draft.key or None,
         "meta": draft.meta or None,

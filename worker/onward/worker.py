@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from onward_protocol.busy_poll import BusyPoll
-from onward_protocol.ids import RANDOM_BYTES, uuid7_id
 
 from onward.address import check_privacy
 from onward.app import App, functions_in, manifests
@@ -29,6 +28,7 @@ from onward.daemon import Daemon, Health, State
 from onward.durations import Duration
 from onward.errors import ConfigError
 from onward.function import Function
+from onward.ids import new_id
 from onward.lifecycle import LIFESPAN_NOTE, MIDDLEWARE_NOTE, Blamed, started
 from onward.settings import Settings
 from onward.watch import Watch
@@ -85,7 +85,7 @@ class Worker:
         check_privacy(settings.url, insecure=insecure, way=settings.way)
         self.settings: Settings = settings
         self.url: str = settings.url
-        self.instance: str = uuid7_id("wrk", time.time_ns() // 1_000_000, os.urandom(RANDOM_BYTES))
+        self.instance: str = new_id("wrk")
         self.checkpoint: Checkpoint | None = worker_checkpoint(checkpoint, os.environ)
         self.token: Callable[[], str] = token if callable(token) else settings.token
         self.watch: Watch | None = None

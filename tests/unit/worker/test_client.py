@@ -12,6 +12,7 @@ import pytest
 from onward import App, Client, EventType, NonRetryable, NotConnected, RunFailed, SyncClient, SyncContext
 from onward.errors import EngineRefused
 from onward.values.serde import encode
+from onward_protocol.ids import is_id
 
 from .http_script import Script, scripted
 
@@ -85,7 +86,8 @@ async def test_every_request_can_be_repeated_because_ids_are_made_here(client: C
     await client.send(Placed(ORDER))
     await client.start(pay, ORDER)
     event, start = (msgspec.json.decode(asked.body) for asked in engine.asked)
-    assert len(event[0]["id"]) == len(start["id"]) == 32
+    assert is_id(event[0]["id"], "evt")
+    assert is_id(start["id"], "run")
 
 
 async def test_a_signal_goes_to_a_run_or_to_whoever_waits_for_it(client: Calls, engine: Script) -> None:
