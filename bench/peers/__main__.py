@@ -92,7 +92,7 @@ async def ask(asked: list[Asked], rounds: int, unavailable: dict[str, str]) -> N
                 break
             for one in asked:
                 print(f"round {number + 1} of {rounds}: {one.name}", file=sys.stderr, flush=True)
-                await try_one(one, echo, unavailable)
+                await try_one(one, number, echo, unavailable)
 
 
 def is_late(taken_s: float, rounds: int) -> bool:
@@ -100,20 +100,20 @@ def is_late(taken_s: float, rounds: int) -> bool:
     return rounds > 0 and taken_s * (rounds + 1) / rounds > LIMIT_S
 
 
-async def try_one(one: Asked, echo: ClientConnection, unavailable: dict[str, str]) -> None:
+async def try_one(one: Asked, number: int, echo: ClientConnection, unavailable: dict[str, str]) -> None:
     try:
-        await ask_one(one, echo)
+        await ask_one(one, number, echo)
     except PeerFailed as failure:
         unavailable[one.name] = str(failure)
 
 
-async def ask_one(one: Asked, echo: ClientConnection) -> None:
+async def ask_one(one: Asked, number: int, echo: ClientConnection) -> None:
     """Start it on an empty folder, warm it, and ask it for one round."""
     with tempfile.TemporaryDirectory(prefix="run-", dir=environment.ROOT) as folder:
         async with one.setting.start(Path(folder)) as running:
             one.facts.update(running.facts)
             await warm(running, one.sizes)
-            one.rounds.append(await one_round(running, one.sizes, Machine(echo, Path(folder))))
+            one.rounds[number] = await one_round(running, one.sizes, Machine(echo, Path(folder)))
 
 
 def end_in_order() -> None:

@@ -28,7 +28,8 @@ class Asked:
     setting: Setting
     sizes: Sizes
     facts: dict[str, object] = field(default_factory=dict[str, object])
-    rounds: list[Round] = field(default_factory=list[Round])
+    rounds: dict[int, Round] = field(default_factory=dict[int, Round])
+    """By their numbers, from 0; what failed is not there."""
 
     @property
     def name(self) -> str:
@@ -41,7 +42,7 @@ class Asked:
             "finished_steps_are": self.setting.keeps,
             "facts": self.facts,
             "sizes": asdict(self.sizes),
-            "rounds": [described(one) for one in self.rounds],
+            "rounds": [{"round": number + 1, **described(one)} for number, one in self.rounds.items()],
         }
 
 
@@ -51,10 +52,13 @@ def described(one: Round) -> dict[str, Any]:
 
 
 def answer(asked: list[Asked], unavailable: dict[str, str]) -> Answer:
-    machine = [one.machine for each in asked for one in each.rounds]
+    machine = [one.machine for each in asked for one in each.rounds.values()]
     peers = {one.peer.name: one.peer for one in asked}
     return Answer(
-        figures=(*(figure for one in asked for figure in figures(one.name, one.rounds)), *compared(asked)),
+        figures=(
+            *(figure for one in asked for figure in figures(one.name, list(one.rounds.values()))),
+            *compared(asked),
+        ),
         primitives=medians(machine) if machine else {},
         checksum=report.checksum([mixed_often(0, STEPS), fanned(WIDTH)]),
         details={
@@ -67,13 +71,14 @@ def answer(asked: list[Asked], unavailable: dict[str, str]) -> Answer:
 
 
 def compared(asked: list[Asked]) -> list[Figure]:
-    """Onward against its rival, in each round; nothing if one of them was not asked."""
+    """Onward against its rival, in each round that both have answered; nothing if there is none."""
     rounds = {one.name: one.rounds for one in asked}
-    pairs = list(zip(rounds.get(OURS, ()), rounds.get(RIVAL, ()), strict=False))
+    ours, theirs = rounds.get(OURS, {}), rounds.get(RIVAL, {})
+    pairs = [(ours[number], theirs[number]) for number in ours.keys() & theirs.keys()]
     if not pairs:
         return []
-    step = statistics.median(ours.step_us / theirs.step_us for ours, theirs in pairs)
-    per_s = statistics.median(ours.steps_per_s / theirs.steps_per_s for ours, theirs in pairs)
+    step = statistics.median(one.step_us / other.step_us for one, other in pairs)
+    per_s = statistics.median(one.steps_per_s / other.steps_per_s for one, other in pairs)
     return [
         Figure(f"{OURS} / {RIVAL}: step p50", step, "x", at_most=STEP_MAX),
         Figure(f"{OURS} / {RIVAL}: throughput", per_s, "x", at_least=THROUGHPUT_MIN),
