@@ -10,7 +10,7 @@ LOCKS  := requirements/build.txt requirements/dev.txt requirements/engine.txt re
 # What checks manifests and images has an environment of its own: it is 120 packages, with old versions of some of ours.
 TOOLS  := build/manifests-venv
 # Tests that need processes, sockets or more than a moment; the fast ones are named in `check`. Of the conformance tests,
-# those that hold the store in memory against the one in a file are in both: they take seconds, and find most.
+# those that hold the store in memory against the one in a file are in both: they take seconds.
 SLOW   := $(wildcard tests/acceptance tests/conformance tests/deploy tests/fuzz tests/system tests/typing)
 
 # The output of parallel jobs is kept together where make can do it (4.0 and newer).
