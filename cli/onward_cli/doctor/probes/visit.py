@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from typing import Any, Final, Literal
 
 from onward.connection.link import Link, LinkLost
 from onward.connection.uplink import Uplink
+from onward.ids import new_id
 from onward_protocol.errors import ProtocolError
 from onward_protocol.holdings import Holdings
-from onward_protocol.ids import RANDOM_BYTES, uuid7_id
 from onward_protocol.lease import Lease
 from onward_protocol.limits import VERSIONS
 from onward_protocol.messages import Bye, Hello, Refuse, Welcome
@@ -185,7 +184,7 @@ class _Tap:
 def _session() -> WorkerSession:
     hello = Hello(
         versions=VERSIONS,
-        instance=uuid7_id("wrk", _wall_ms(), os.urandom(RANDOM_BYTES)),
+        instance=new_id("wrk"),
         python=platform.python_version(),
         labels=LABELS,
     )
