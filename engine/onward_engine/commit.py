@@ -204,9 +204,9 @@ class Committer(Service):
             await self._wait_for_space(batch, error)
         else:
             seconds = perf_counter() - begun_s
+            self._hand_out(batch, committed)
             for observe in self._observers:
                 observe(ops, committed, seconds)
-            self._hand_out(batch, committed)
 
     async def _wait_for_work(self) -> None:
         if not self._waiting:

@@ -10,6 +10,7 @@ from onward.config import Retry
 from onward.errors import RetryAfter
 from onward.host import Host
 from onward.run import course
+from onward.run.outbox import STRIDES_MIN
 from onward.run.pace import HOLD_MS_MAX
 from onward_protocol.codec import encode_entries
 from onward_protocol.messages import (
@@ -91,6 +92,57 @@ def test_results_that_come_without_a_pause_share_a_frame_up_to_half_the_window()
 
 def test_large_results_share_no_frame() -> None:
     assert sizes_of_frames(bytes(1_000)) == [1] * 21
+
+
+def left_before_the_code_went_on(preset: Checkpoint, steps: int) -> list[bool]:
+    """For each of many steps in a row: was its result in a frame when the code got it?"""
+    early: list[bool] = []
+
+    async def run() -> None:
+        async def code(host: Host) -> None:
+            for number in range(steps):
+                await host.step(call(work))
+                early.append(sum(frame.kinds.count("StepDone") for frame in engine.frames) > number)
+
+        engine = TimedEngine(Program(code, checkpoint=preset))
+        await engine.output()
+
+    in_virtual_time(run)
+    return early
+
+
+def test_results_of_a_strict_run_that_goes_from_step_to_step_leave_before_its_code_goes_on() -> None:
+    assert left_before_the_code_went_on(Checkpoint.SAFE, 20) == [False] * STRIDES_MIN + [True] * (20 - STRIDES_MIN)
+
+
+@pytest.mark.parametrize("preset", [Checkpoint.PIPELINED, *BUFFERED], ids=["pipelined", "blended", "performant"])
+def test_results_of_a_run_that_may_be_ahead_wait_for_the_next_ones(preset: Checkpoint) -> None:
+    assert not any(left_before_the_code_went_on(preset, 20))
+
+
+def test_parallel_steps_after_many_in_a_row_share_a_frame() -> None:
+    async def code(host: Host) -> None:
+        for _ in range(20):
+            await host.step(call(work))
+        await asyncio.gather(*(host.step(call(work)) for _ in range(3)))
+        await host.step(call(work))
+
+    sizes = [kinds.count("StepDone") for _, kinds in frames_of(code, Checkpoint.SAFE)]
+    assert sizes == [1] * 20 + [3, 1]
+
+
+def test_after_a_wait_a_run_has_to_go_from_step_to_step_again() -> None:
+    async def code(host: Host) -> None:
+        for _ in range(20):
+            await host.step(call(work))
+        await host.wait("a", Sleep(1_000))
+        await host.step(call(work))
+
+    assert [kinds for _, kinds in frames_of(code, Checkpoint.SAFE)][-3:] == [
+        ["StepDone"],
+        ["WaitOpened", "Parked"],
+        ["StepDone", "RunCompleted"],
+    ]
 
 
 def bodies_without_an_acknowledgement(preset: Checkpoint) -> int:

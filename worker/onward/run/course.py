@@ -444,10 +444,10 @@ class Course:
         return len(self.bodies) == 1 and not next(iter(self.bodies)).has_begun
 
     def _record(self, entry: StepEntry | TimerFired) -> None:
-        """Put a result at the end of the log, and into a frame that leaves after the code that it wakes ran."""
+        """Put a result at the end of the log, and into a frame."""
         self.replay.gate.count()
         self.replay.enter(entry)
-        self.outbox.hold(entry)
+        self.outbox.hold(entry, is_lone=len(self.bodies) <= 1)
 
     # -- the end
 
