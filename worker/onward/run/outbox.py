@@ -128,7 +128,7 @@ class Outbox:
         self._entries.append(result)
         if self._buffer is not None:
             self._hold_back(result, self._buffer)
-        elif is_lone and self._strides >= STRIDES_MIN and len(self._entries) == 1:
+        elif is_lone and self._strides >= STRIDES_MIN:
             self.flush()
         else:
             self._is_due = True
@@ -168,7 +168,7 @@ class Outbox:
             self._send_shown()
         entries = encode_entries(self._entries)  # first: what cannot be written must not be lost without a word
         is_stride = self._gate.window == 1 and len(self._entries) == 1 and isinstance(self._entries[0], StepDone)
-        self._strides = self._strides + 1 if is_stride and outcome is None else 0
+        self._strides = self._strides + 1 if is_stride else 0
         self._entries = []
         self._is_due = self.is_holding = False
         self._turns = 0
