@@ -234,9 +234,13 @@ class Play:
         with self.cluster.network.on_host("client"):
             while True:
                 await asyncio.sleep(0.01)
-                for token in self._tokens():
+                tokens = self._tokens()
+                for token in tokens:
                     with suppress(NotConnected, EngineRefused):
                         await self._client.resolve_callback(token, ANSWER)
+                if not tokens:
+                    self.disk.witness.changed.clear()
+                    await self.disk.witness.changed.wait()
 
     def _tokens(self) -> list[str]:
         waits = [wait for run in self.disk.runs() for wait in self.disk.tables.waits_of(run.ord)]

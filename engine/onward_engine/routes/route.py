@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from msgspec import Struct
@@ -76,6 +77,12 @@ class Route:
     @property
     def types(self) -> tuple[type[Struct], Any, Any]:
         """Return the types of the query, of the body and of the answer, as the handler has them."""
-        hints = get_type_hints(self.handler)
-        query, body = get_args(hints["asked"])
-        return query, body, hints["return"]
+        return _types_of(self.handler)
+
+
+@cache
+def _types_of(handler: Handler) -> tuple[type[Struct], Any, Any]:
+    """Resolved once for a process: somebody's tests may start an engine for each of them."""
+    hints = get_type_hints(handler)
+    query, body = get_args(hints["asked"])
+    return query, body, hints["return"]
