@@ -112,7 +112,9 @@ class Committer(Service):
         self._listeners.append(listener)
 
     def observe(self, observer: Observer) -> None:
-        """Show `observer` the operations and outcomes of every commit, and how many seconds the store took for it."""
+        """Show `observer` the operations and outcomes of every commit, once everybody has heard of it, and how many
+        seconds the store took for it.
+        """
         self._observers.append(observer)
 
     @property
@@ -204,7 +206,7 @@ class Committer(Service):
             await self._wait_for_space(batch, error)
         else:
             seconds = perf_counter() - begun_s
-            self._hand_out(batch, committed)
+            self._hand_out(batch, committed)  # before it is counted: somebody waits for it
             for observe in self._observers:
                 observe(ops, committed, seconds)
 

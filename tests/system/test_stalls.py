@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def began(system: System, name: str, times: int = 1) -> None:
 CULPRITS = {
     "hold": "hold_the_interpreter",
     "block": "in block",
-    "work": 'apps/blocking.py", line',  # between two dives it is not in the depth, and in the depth not all is shown
+    "work": "in (depth|compute)\n",  # of so many frames only the newest are shown, and between two dives there is one
     "hold_in_thread": "hold_the_interpreter",
 }
 
@@ -81,7 +82,7 @@ def test_a_step_that_blocks_its_worker_keeps_its_run_and_is_named_with_its_stack
     assert ledger_of(system.home) == {"begin a": 1, "end a": 1}
     line = logged(system, "step blocks the event loop")
     assert (line["run"], line["function"], line["step"]) == (run.id, f"test/{function}", step)
-    assert CULPRITS[step] in line["stack"]
+    assert re.search(CULPRITS[step], line["stack"])
     assert "onward_cli/witness" not in line["stack"]
     logged(system, "event loop turns again")
     assert len(lines(system, "connected")) == 1
